@@ -1,0 +1,111 @@
+"""VGG16 as a feature extractor: the only place that knows the network, BGR and the ImageNet means."""
+
+from pathlib import Path
+
+from nst_keras._tensorflow import keras, tf
+from nst_keras.images import DATA
+
+BUNDLED_WEIGHTS = DATA / "vgg16" / "vgg16_imagenet_notop.weights.h5"
+
+
+def load_vgg16(weights="bundled", pooling="max"):
+    """VGG16 of Simonyan and Zisserman (2014, arXiv 1409.1556) without its top, frozen.
+
+    Args:
+        weights: "bundled" for the file that comes with the project (no network needed), "imagenet" for Keras's
+            own download, or the path of a weights file for `keras.applications.VGG16(include_top=False)`.
+        pooling: "max" as the network was trained, or "average" as Gatys et al. (2015), section 4, prefer.
+
+    Returns:
+        `keras.Model`, not trainable. Its layers are named block1_conv1 to block5_pool; each convolution
+        includes its ReLU.
+
+    Raises:
+        ValueError: if `pooling` is neither, or the file does not hold these weights.
+        FileNotFoundError: if there is no file of that path.
+        ConnectionError: if "imagenet" cannot be downloaded.
+
+    Example:
+        >>> load_vgg16().count_params()
+        14714688
+    """
+    if pooling not in ("max", "average"):
+        raise ValueError(f'pooling is "max" or "average", not {pooling!r}.')
+    if weights == "imagenet":
+        try:
+            vgg16 = keras.applications.VGG16(include_top=False, weights="imagenet")
+        except Exception as error:  # Keras raises a bare Exception when the download fails
+            raise ConnectionError(
+                f'The ImageNet weights cannot be downloaded ({error}); weights="bundled" needs no network.'
+            ) from error
+    else:
+        path = BUNDLED_WEIGHTS if weights == "bundled" else Path(weights)
+        if not path.is_file():
+            raise FileNotFoundError(f'There is no weights file {path}; weights="imagenet" downloads one.')
+        try:
+            vgg16 = keras.applications.VGG16(include_top=False, weights=str(path))
+        except Exception as error:  # h5py and Keras raise OSError, KeyError, ValueError …
+            raise ValueError(
+                f"{path} does not hold the weights of VGG16 without its top as Keras saves them ({error})."
+            ) from error
+    if pooling == "average":
+        vgg16 = _with_average_pooling(vgg16)
+    vgg16.trainable = False
+    return vgg16
+
+
+def _with_average_pooling(vgg16):
+    def replace(layer):
+        if isinstance(layer, keras.layers.MaxPooling2D):
+            return keras.layers.AveragePooling2D(pool_size=2, strides=2, name=layer.name)
+        return layer.__class__.from_config(layer.get_config())
+
+    averaging = keras.models.clone_model(vgg16, clone_function=replace)
+    averaging.set_weights(vgg16.get_weights())
+    return averaging
+
+
+class FeatureExtractor:
+    """Turns an image into its features at chosen layers of VGG16.
+
+    Args:
+        layers: names of layers, or one name. The network runs no deeper than the deepest of them.
+        vgg16: a model from `load_vgg16`; None loads the bundled one.
+
+    Raises:
+        ValueError: if there is no layer of that name; the message lists those that exist.
+
+    Example:
+        >>> extract = FeatureExtractor(["block1_conv1", "block3_conv3"])
+        >>> {layer: tuple(features.shape) for layer, features in extract(np.zeros((1, 224, 224, 3))).items()}
+        {'block1_conv1': (1, 224, 224, 64), 'block3_conv3': (1, 56, 56, 256)}
+    """
+
+    def __init__(self, layers, vgg16=None):
+        self.layers = (layers,) if isinstance(layers, str) else tuple(layers)
+        vgg16 = load_vgg16() if vgg16 is None else vgg16
+        names = [layer.name for layer in vgg16.layers[1:]]
+        unknown = [layer for layer in self.layers if layer not in names]
+        if unknown or not self.layers:
+            raise ValueError(
+                f"{'VGG16 has no layer ' + repr(unknown[0]) if unknown else 'No layer is named'}; "
+                f"its layers are {', '.join(names)}."
+            )
+        outputs = {layer: vgg16.get_layer(layer).output for layer in self.layers}
+        self.model = keras.Model(vgg16.input, outputs)
+        pools = sum(layer.name.endswith("pool") for layer in self.model.layers)
+        self.smallest_side = 2**pools  # every pooling halves the picture: below this nothing would be left
+
+    def __call__(self, image):
+        """Return {layer name: features after ReLU, shape (1, h, w, channels)} of an image (1, height, width, 3)."""
+        image = tf.convert_to_tensor(image)
+        if image.shape.rank != 4 or image.shape[-1] != 3:
+            raise ValueError(
+                f"An image has the shape (1, height, width, 3), this has {tuple(image.shape)}; load_image makes one."
+            )
+        if min(image.shape[1:3]) < self.smallest_side:
+            raise ValueError(
+                f"An image of {image.shape[2]}×{image.shape[1]} pixels is too small for {', '.join(self.layers)}: "
+                f"every side needs at least {self.smallest_side}."
+            )
+        return self.model(keras.applications.vgg16.preprocess_input(image * 255.0))

@@ -1,0 +1,383 @@
+"""The loop that turns noise into a picture: gradient on the pixels, from coarse to fine."""
+
+import numbers
+import warnings
+from collections.abc import Mapping
+from functools import partial
+from math import isfinite
+
+import numpy as np
+from scipy.optimize import Bounds, minimize
+from tqdm import tqdm
+
+from nst_keras._tensorflow import keras, tf
+from nst_keras.features import FeatureExtractor
+from nst_keras.images import fitted_shape, load_image, resize_image
+from nst_keras.losses import (
+    content_loss,
+    gram_distance,
+    mean_gram_matrix,
+    total_loss,
+    total_variation_loss,
+    weighted_sum,
+)
+
+CONTENT_LAYERS = ("block4_conv2",)
+STYLE_LAYERS = ("block1_conv1", "block2_conv1", "block3_conv1", "block4_conv1", "block5_conv1")
+
+# VGG16 pads with zeros, which shows as a coloured rim. The picture is painted on a canvas this many pixels
+# larger on each side, continued as in a mirror, and the rim is cut off with it.
+MARGIN = 8
+# Coarse to fine: each stage is √2 larger than the one before and gets 4/5 of its steps.
+SMALLEST_SIDE = 40
+STAGE_GROWTH = 2**0.5
+STAGE_STEPS = 0.8
+
+
+def transfer_style(
+    content,
+    style,
+    *,
+    size=400,
+    content_weight=1.0,
+    style_weight=0.2,
+    total_variation_weight=0.0,
+    content_layers=CONTENT_LAYERS,
+    style_layers=STYLE_LAYERS,
+    init="noise",
+    optimizer="lbfgs",
+    steps=400,
+    coarse_to_fine=True,
+    seed=0,
+    callbacks=(),
+    verbose=1,
+    vgg16=None,
+):
+    """Paint the content of one image in the style of another.
+
+    The pixels of an image, at first random noise, are changed step by step so that the total loss
+    α · content + β · style falls. Ctrl-C ends the run and still returns the picture so far; so does a loss
+    that is no longer finite, with a warning.
+
+    Args:
+        content: the content image, anything `load_image` takes.
+        style: the style image, anything `load_image` takes; it is brought to the same longer side.
+        size: longer side of the result in pixels.
+        content_weight: α. 0 leaves the content out: a texture of the style.
+        style_weight: β. 0 leaves the style out: a reconstruction of the content.
+        total_variation_weight: how much smoothness counts; 0, as in the article, switches it off.
+        content_layers: name of the content layer, names of several, or {name: weight}.
+        style_layers: name of a style layer, names of several, or {name: weight}. Names alone get the
+            same weight each, and a sum of 1.
+        init: what the generated image starts from: "noise", "content", or an image.
+        optimizer: "lbfgs", "adam", or a Keras optimizer (for pixels in [0, 1]; only its settings are used).
+        steps: number of steps, over all stages together.
+        coarse_to_fine: start small and enlarge stage by stage; False runs all steps at full size.
+        seed: of the noise. The same seed on the same machine gives the same picture.
+        callbacks: functions called after every step as callback(step, losses, image): step from 1, losses as
+            {name: float}, image a tensor (1, height, width, 3) at the size of the stage.
+        verbose: 1 shows a progress bar with the losses and the remaining time, 0 shows nothing.
+        vgg16: a model from `load_vgg16`; None loads the bundled one.
+
+    Returns:
+        (image, history): a tensor (1, height, width, 3) in [0, 1], and a `keras.callbacks.History` with
+        history.history = {loss name: value at every step} (total_loss, content_loss, style_loss,
+        total_variation_loss, style_loss/<layer>; and size, the longer side) and history.params
+        (steps, stages, and stopped: None, "interrupted" or "diverged").
+
+    Raises:
+        ValueError: if an argument makes no sense; FileNotFoundError: if a picture is missing.
+
+    Source:
+        Gatys, Ecker, Bethge (2015), section 4; Gatys et al. (2017, arXiv 1611.07865), section 6, for coarse to fine.
+
+    Example:
+        >>> image, history = transfer_style("summer_palace", "great_wave", size=80, steps=4, verbose=0)
+        >>> image.shape, history.epoch
+        (TensorShape([1, 53, 80, 3]), [1, 2, 3, 4])
+    """
+    content_layers, style_layers = layer_weights(content_layers), layer_weights(style_layers)
+    _check_numbers(content_weight, style_weight, total_variation_weight, content_layers, style_layers, steps, seed)
+    optimizer = _checked_optimizer(optimizer)
+    content, style = load_image(content), load_image(style)
+    shape = fitted_shape(*content.shape[1:3], size)
+    extractor = FeatureExtractor(content_layers | style_layers, vgg16)
+    _check_sides(extractor, shape, fitted_shape(*style.shape[1:3], size))
+
+    stages = plan_stages(*shape, steps, coarse_to_fine)
+    image = _starting_image(init, content, stages[0][:2], seed)
+    if verbose:
+        callbacks = [*callbacks, _progress_bar(stages)]
+    records, stopped = [], None
+
+    def report(canvas, losses):
+        nonlocal image
+        image = canvas[:, MARGIN:-MARGIN, MARGIN:-MARGIN]
+        records.append({**losses, "size": max(image.shape[1:3])})
+        for callback in callbacks:
+            callback(len(records), losses, image)
+
+    try:
+        for *stage_shape, stage_steps in stages:
+            objective = make_objective(
+                extractor,
+                _on_canvas(content, stage_shape),
+                resize_image(style, fitted_shape(*style.shape[1:3], max(stage_shape))),
+                content_weight=content_weight,
+                style_weight=style_weight,
+                total_variation_weight=total_variation_weight,
+                content_layers=content_layers,
+                style_layers=style_layers,
+            )
+            minimise = _minimise_lbfgs if optimizer == "lbfgs" else partial(_minimise_keras, optimizer)
+            minimise(_evaluator(objective), _on_canvas(image, stage_shape), stage_steps, report)
+    except KeyboardInterrupt:
+        stopped = "interrupted"
+    except _NotFinite as error:
+        advice = "Make the weights or the learning rate smaller."
+        if not records:
+            raise ValueError(f"{error} in the first step. {advice}") from None
+        stopped = "diverged"
+        warnings.warn(f"{error} after step {len(records)}: the picture of that step is kept. {advice}", stacklevel=2)
+    return resize_image(image, shape), _history(records, stages, stopped)
+
+
+def make_objective(
+    extractor,
+    content,
+    style,
+    *,
+    content_weight=1.0,
+    style_weight=0.2,
+    total_variation_weight=0.0,
+    content_layers=CONTENT_LAYERS,
+    style_layers=STYLE_LAYERS,
+):
+    """Compute the targets of both images once, and return the losses as a function of the generated image.
+
+    Args:
+        extractor: a `FeatureExtractor` of all the layers below.
+        content: content image, shape (1, height, width, 3); the generated image has its size.
+        style: style image, shape (1, any height, any width, 3).
+        content_weight, style_weight, total_variation_weight, content_layers, style_layers: as in `transfer_style`.
+
+    Returns:
+        Function of an image (1, height, width, 3) that gives {loss name: scalar tensor}. Its content loss is
+        divided by the number of positions of the layer: a sum grows with the area and E_l does not, so
+        this is what keeps the balance of α and β the same at every size.
+
+    Example:
+        >>> objective = make_objective(FeatureExtractor(CONTENT_LAYERS + STYLE_LAYERS), content, style)
+        >>> float(objective(content)["content_loss"])
+        0.0
+    """
+    content_layers, style_layers = layer_weights(content_layers), layer_weights(style_layers)
+    content_features, style_features = extractor(content), extractor(style)
+    content_targets = {layer: content_features[layer] for layer in content_layers}
+    style_targets = {layer: mean_gram_matrix(style_features[layer]) for layer in style_layers}
+
+    def losses(image):
+        features = extractor(image)
+        content_losses = {
+            layer: content_loss(features[layer], target) / (target.shape[1] * target.shape[2])
+            for layer, target in content_targets.items()
+        }
+        style_losses = {
+            layer: gram_distance(mean_gram_matrix(features[layer]), target) for layer, target in style_targets.items()
+        }
+        content = weighted_sum(content_losses, content_layers)
+        style = weighted_sum(style_losses, style_layers)
+        variation = total_variation_loss(image)
+        total = total_loss(content, style, content_weight, style_weight) + total_variation_weight * variation
+        by_layer = {f"style_loss/{layer}": loss for layer, loss in style_losses.items()}
+        named = {"total_loss": total, "content_loss": content, "style_loss": style, "total_variation_loss": variation}
+        return named | by_layer
+
+    return losses
+
+
+def noise_image(height, width, seed=0):
+    """Uniform random noise, what the generated image starts from.
+
+    Args:
+        height, width: in pixels.
+        seed: the same seed gives the same noise, on every machine.
+
+    Returns:
+        float32 tensor of shape (1, height, width, 3), values in [0, 1].
+
+    Example:
+        >>> noise_image(2, 3).shape
+        TensorShape([1, 2, 3, 3])
+    """
+    return tf.constant(np.random.default_rng(seed).random((1, height, width, 3), np.float32))
+
+
+def plan_stages(height, width, steps, coarse_to_fine=True):
+    """Divide the steps over sizes that grow to (height, width).
+
+    Returns:
+        List of (height, width, steps) from the coarsest stage to the finest.
+
+    Example:
+        >>> plan_stages(100, 150, steps=100)
+        [(50, 75, 41), (71, 106, 33), (100, 150, 26)]
+    """
+    shapes = [(height, width)]
+    while coarse_to_fine and len(shapes) < steps:
+        shrink = STAGE_GROWTH ** len(shapes)
+        smaller = round(height / shrink), round(width / shrink)
+        if min(smaller) < SMALLEST_SIDE:
+            break
+        shapes.insert(0, smaller)
+    shares = STAGE_STEPS ** np.arange(len(shapes))
+    spare = (steps - len(shapes)) * np.cumsum(shares) / np.sum(shares)  # every stage has at least one step
+    counts = 1 + np.diff(np.rint(spare), prepend=0).astype(int)
+    return [(*shape, int(count)) for shape, count in zip(shapes, counts, strict=True)]
+
+
+def layer_weights(layers):
+    """{layer: weight} from a name, several names (equal weights that sum to 1), or such a dictionary."""
+    if isinstance(layers, Mapping):
+        return dict(layers)
+    layers = (layers,) if isinstance(layers, str) else tuple(layers)
+    return dict.fromkeys(layers, 1 / max(1, len(layers)))
+
+
+class _NotFinite(ArithmeticError):
+    pass
+
+
+def _evaluator(objective):
+    """The step: losses as floats, and the gradient of the total loss with respect to the pixels."""
+
+    @tf.function
+    def losses_and_gradient(image):
+        with tf.GradientTape() as tape:
+            tape.watch(image)
+            losses = objective(image)
+        return losses, tape.gradient(losses["total_loss"], image)
+
+    def evaluate(image):
+        losses, gradient = losses_and_gradient(image)
+        losses = {name: float(loss) for name, loss in losses.items()}
+        if not isfinite(losses["total_loss"]):
+            raise _NotFinite(f"The total loss became {losses['total_loss']}")
+        return losses, gradient
+
+    return evaluate
+
+
+def _minimise_lbfgs(evaluate, image, steps, report):
+    def to_image(x):
+        return tf.constant(x.reshape(image.shape), tf.float32)
+
+    def loss_and_gradient(x):
+        nonlocal losses
+        losses, gradient = evaluate(to_image(x))
+        return losses["total_loss"], gradient.numpy().ravel().astype(np.float64)
+
+    losses = None
+    x = image.numpy().ravel()
+    while steps > 0:
+        # SciPy works in float64 and may find no lower point within the rounding of a float32 loss: then
+        # it is asked again without its memory of past gradients, and if that does not help, this is the minimum.
+        result = minimize(
+            loss_and_gradient,
+            x,
+            jac=True,
+            method="L-BFGS-B",
+            bounds=Bounds(0.0, 1.0),
+            callback=lambda accepted: report(to_image(accepted), losses),
+            options={"maxiter": steps, "maxcor": 20, "ftol": 0.0, "gtol": 0.0},
+        )
+        x, steps = result.x, steps - result.nit
+        if result.nit == 0:
+            break
+
+
+def _minimise_keras(optimizer, evaluate, image, steps, report):
+    optimizer = optimizer.from_config(optimizer.get_config())  # every stage has pixels, and so moments, of its own
+    pixels = tf.Variable(image)
+    _, gradient = evaluate(image)
+    for _ in range(steps):
+        optimizer.apply_gradients([(gradient, pixels)])
+        pixels.assign(tf.clip_by_value(pixels, 0.0, 1.0))
+        image = tf.convert_to_tensor(pixels)
+        losses, gradient = evaluate(image)
+        report(image, losses)
+
+
+def _starting_image(init, content, shape, seed):
+    if not isinstance(init, str):
+        return load_image(init)
+    if init == "noise":
+        return noise_image(*shape, seed)
+    return content if init == "content" else load_image(init)
+
+
+def _on_canvas(image, shape):
+    rim = (MARGIN, MARGIN)
+    return tf.pad(resize_image(image, shape), ((0, 0), rim, rim, (0, 0)), mode="SYMMETRIC")
+
+
+def _progress_bar(stages):
+    def work(height, width):  # a step takes about as long as the canvas has pixels
+        return (height + 2 * MARGIN) * (width + 2 * MARGIN)
+
+    total = sum(steps * work(height, width) for height, width, steps in stages)
+    bar = tqdm(total=total, bar_format="{percentage:3.0f} % {bar:20} {elapsed}, {remaining} left{postfix}")
+
+    def update(step, losses, image):
+        height, width = image.shape[1:3]
+        values = (f"{name} {losses[name + '_loss']:.3g}" for name in ("total", "content", "style"))
+        bar.set_postfix_str(f"{width}×{height} step {step}: {', '.join(values)}", refresh=False)
+        bar.update(work(height, width))
+
+    return update
+
+
+def _history(records, stages, stopped):
+    history = keras.callbacks.History()
+    history.epoch = list(range(1, len(records) + 1))
+    history.history = {name: [losses[name] for losses in records] for name in (records[0] if records else ())}
+    history.params = {"steps": len(records), "stages": stages, "stopped": stopped}
+    return history
+
+
+def _checked_optimizer(optimizer):
+    if optimizer == "adam":
+        return keras.optimizers.Adam(learning_rate=0.02)  # 5 of 255 grey levels a step
+    if optimizer == "lbfgs" or isinstance(optimizer, keras.optimizers.Optimizer):
+        return optimizer
+    raise ValueError(f'optimizer is "lbfgs", "adam" or a keras.optimizers.Optimizer, not {optimizer!r}.')
+
+
+def _check_numbers(content_weight, style_weight, total_variation_weight, content_layers, style_layers, steps, seed):
+    weights = {
+        "content_weight": content_weight,
+        "style_weight": style_weight,
+        "total_variation_weight": total_variation_weight,
+        **{f"the weight of content layer {layer}": weight for layer, weight in content_layers.items()},
+        **{f"the weight of style layer {layer}": weight for layer, weight in style_layers.items()},
+    }
+    for name, weight in weights.items():
+        if not isinstance(weight, numbers.Real) or not isfinite(weight) or weight < 0:
+            raise ValueError(f"{name} must be a number from 0 up, not {weight!r}.")
+    if not content_layers or not style_layers:
+        raise ValueError("Name at least one content layer and one style layer; a weight of 0 switches a loss off.")
+    if content_weight == style_weight == 0:
+        raise ValueError("content_weight and style_weight are both 0, so there is nothing to paint; raise one of them.")
+    if not isinstance(steps, numbers.Integral) or steps < 1:
+        raise ValueError(f"steps must be a whole number from 1 up, not {steps!r}.")
+    if not isinstance(seed, numbers.Integral) or seed < 0:
+        raise ValueError(f"seed must be a whole number from 0 up, not {seed!r}.")
+
+
+def _check_sides(extractor, *shapes):
+    for height, width in shapes:
+        if min(height, width) < extractor.smallest_side:
+            raise ValueError(
+                f"At this size a picture would have {width}×{height} pixels, but {', '.join(extractor.layers)} need "
+                f"at least {extractor.smallest_side} on every side; raise size or cut the picture to another shape."
+            )

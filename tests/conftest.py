@@ -1,0 +1,29 @@
+import os
+
+os.environ["MPLBACKEND"] = "agg"  # no display needed
+
+import matplotlib.pyplot as plt
+import pytest
+
+from nst_keras import load_image, load_vgg16
+
+
+@pytest.fixture(scope="session")
+def vgg16():
+    return load_vgg16()
+
+
+@pytest.fixture(scope="session")
+def content():
+    return load_image("summer_palace", size=64)
+
+
+@pytest.fixture(scope="session")
+def style():
+    return load_image("great_wave", size=64)
+
+
+@pytest.fixture(autouse=True)
+def _close_figures():
+    yield
+    plt.close("all")

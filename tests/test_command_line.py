@@ -1,0 +1,165 @@
+import os
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+
+from nst_keras.__main__ import main
+
+SMALL = ["--size", "64", "--steps", "3"]
+
+
+def run_python(*arguments, **options):
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, encoding="utf-8", **options)
+
+
+def test_stylises_bundled_pictures_with_film(tmp_path, capsys):
+    output, film = tmp_path / "out.png", tmp_path / "film.gif"
+    assert main(["cat", "poppies", "-o", str(output), "--gif", str(film), *SMALL]) == 0
+    with Image.open(output) as picture, Image.open(film) as frames:
+        assert picture.size == frames.size == (64, 43)
+        assert frames.n_frames == 3
+    assert f"Saved {output}" in capsys.readouterr().out
+
+
+def test_options_reach_transfer_style(tmp_path, monkeypatch):
+    seen = {}
+
+    def transfer_style(content, style, **options):
+        seen.update(options)
+        raise ValueError("enough seen")
+
+    monkeypatch.setattr("nst_keras.training.transfer_style", transfer_style)
+    arguments = [
+        *("--content-weight", "2", "--style-weight", "0.5", "--total-variation-weight", "3"),
+        *("--content-layers", "block3_conv1", "--style-layers", "block1_conv1=1,block2_conv1=0.5"),
+        *("--init", "cat", "--optimizer", "adam", "--no-coarse-to-fine", "--seed", "7"),
+        *("--pooling", "average", "--size", "99", "--steps", "11"),
+    ]
+    assert main(["cat", "poppies", "-o", str(tmp_path / "out.png"), *arguments]) == 2
+    assert seen.pop("vgg16").get_layer("block1_pool").__class__.__name__ == "AveragePooling2D"
+    assert seen.pop("init").size == (451, 300)
+    assert seen == {
+        "content_weight": 2,
+        "style_weight": 0.5,
+        "total_variation_weight": 3,
+        "content_layers": ["block3_conv1"],
+        "style_layers": {"block1_conv1": 1, "block2_conv1": 0.5},
+        "optimizer": "adam",
+        "coarse_to_fine": False,
+        "seed": 7,
+        "size": 99,
+        "steps": 11,
+        "callbacks": [],
+    }
+
+
+def test_help_shows_the_defaults_that_hold(capsys):
+    """They are written twice: in transfer_style, and in the help, which must not wait for TensorFlow."""
+    import inspect
+
+    from nst_keras import transfer_style
+
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    shown = " ".join(capsys.readouterr().out.split())
+    parameters = inspect.signature(transfer_style).parameters
+    for name, words in {
+        "size": "longer side in pixels ({})",
+        "content_weight": "how much the content counts ({})",
+        "style_weight": "how much the style counts ({})",
+        "total_variation_weight": "how much smoothness counts ({:.0f})",
+        "steps": "over all stages together ({})",
+        "seed": "of the noise ({})",
+        "init": "or a picture ({})",
+        "optimizer": "({})",
+    }.items():
+        assert words.format(parameters[name].default) in shown
+
+
+def test_an_existing_file_is_only_replaced_when_told_to(tmp_path, capsys):
+    output = tmp_path / "out.png"
+    output.write_bytes(b"precious")
+    assert main(["cat", "poppies", "-o", str(output), *SMALL]) == 2
+    assert output.read_bytes() == b"precious"
+    assert f"{output} exists; choose another name, or add --overwrite" in capsys.readouterr().err
+    assert main(["cat", "poppies", "-o", str(output), "--overwrite", *SMALL]) == 0
+    assert Image.open(output).size == (64, 43)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["nobody.jpg", "poppies"], "no file nobody.jpg"),
+        (["cat", "poppies", "-o", "nowhere/out.png"], "no folder nowhere"),
+        (["cat", "poppies", "-o", "out.xyz"], "'.xyz' ending"),
+        (["cat", "poppies", "--gif", "film.mp4"], "an animation is a .gif file"),
+        (["cat", "poppies", "--gif", "film.png"], "an animation is a .gif file"),
+        (["cat", "poppies", "--steps", "0"], "steps must be"),
+        (["cat", "poppies", "--style-weight", "nan"], "style_weight must be"),
+        (["cat", "poppies", "--style-layers", "conv9"], "no layer 'conv9'"),
+        (["cat", "poppies", "--weights", "none.h5"], "no weights file none.h5"),
+    ],
+)
+def test_bad_input_is_answered_with_one_line(arguments, says, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert says in error
+    assert error.startswith("nst-keras: ")
+    assert error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_option_that_makes_no_sense_is_refused(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["cat", "poppies", "--style-layers", "block1_conv1=1,block2_conv1"])
+    assert stop.value.code == 2
+    assert "give every layer a weight" in capsys.readouterr().err
+
+
+def test_ctrl_c_saves_the_picture_so_far(tmp_path, monkeypatch, capsys):
+    from nst_keras import training
+
+    def interrupted(*arguments, callbacks, **options):
+        def ctrl_c(step, losses, image):
+            if step == 2:
+                raise KeyboardInterrupt
+
+        return transfer_style(*arguments, callbacks=[*callbacks, ctrl_c], **options)
+
+    transfer_style = training.transfer_style
+    monkeypatch.setattr(training, "transfer_style", interrupted)
+    output = tmp_path / "out.png"
+    assert main(["cat", "poppies", "-o", str(output), *SMALL]) == 130
+    assert Image.open(output).size == (64, 43)
+    assert "interrupted after 2 steps" in capsys.readouterr().err
+
+
+def test_help_and_errors_do_not_wait_for_tensorflow(tmp_path):
+    code = """if True:
+        import sys
+        from nst_keras.__main__ import main
+        try:
+            print(main(sys.argv[1:]))
+        finally:
+            assert "tensorflow" not in sys.modules
+    """
+    assert "usage: nst-keras" in run_python("-c", code, "--help").stdout
+    assert run_python("-c", code, "cat", "nobody.jpg").stdout == "2\n"
+    assert run_python("-c", code, "cat", "poppies", "-o", "out.xyz").stdout == "2\n"
+
+
+def test_tensorflow_stays_quiet(tmp_path):
+    imported = run_python("-c", "import nst_keras; nst_keras.gram_matrix; import tensorflow; tensorflow.ones(2) + 1")
+    assert (imported.stdout, imported.stderr) == ("", "")
+    run = run_python("-m", "nst_keras", "cat", "poppies", "-o", str(tmp_path / "out.png"), *SMALL)
+    assert run.returncode == 0
+    assert run.stdout == f"Saved {tmp_path / 'out.png'}\n"
+    assert [line for line in run.stderr.splitlines() if line and "left" not in line] == []
+
+
+def test_another_backend_of_keras_is_refused_with_the_way_out():
+    run = run_python("-c", "import nst_keras; nst_keras.gram_matrix", env=os.environ | {"KERAS_BACKEND": "numpy"})
+    assert "Set the environment variable KERAS_BACKEND=tensorflow" in run.stderr.splitlines()[-1]

@@ -1,0 +1,125 @@
+import numpy as np
+import pytest
+
+from nst_keras import FeatureExtractor, load_image, load_vgg16
+from nst_keras._tensorflow import keras
+from nst_keras.features import BUNDLED_WEIGHTS
+
+
+def test_shapes_of_the_article(vgg16):
+    convolutions = [layer.name for layer in vgg16.layers if "conv" in layer.name]
+    first, seventh, tenth = convolutions[0], convolutions[6], convolutions[9]
+    features = FeatureExtractor([first, seventh, tenth], vgg16)(np.zeros((1, 224, 224, 3), np.float32))
+    assert [tuple(features[layer].shape) for layer in (first, seventh, tenth)] == [
+        (1, 224, 224, 64),
+        (1, 56, 56, 256),
+        (1, 28, 28, 512),
+    ]
+
+
+def test_bundled_weights_are_the_published_ones(vgg16):
+    # As Keras users print them: the first kernel values of block1_conv1, for the channels blue, green, red.
+    kernel = vgg16.get_layer("block1_conv1").kernel.numpy()
+    published = [
+        [4.29470569e-01, 1.17273867e-01, 3.40129584e-02, -1.32241577e-01, -5.33475243e-02, 7.57738389e-03],
+        [5.50379455e-01, 2.08774377e-02, 9.88311544e-02, -8.48205537e-02, -5.11389151e-02, 3.74943428e-02],
+        [4.80015397e-01, -1.72696680e-01, 3.75577137e-02, -1.27135560e-01, -5.02991639e-02, 3.48965675e-02],
+    ]
+    np.testing.assert_allclose(kernel[0, 0][:, [0, 1, 2, -3, -2, -1]], published, rtol=2**-11)
+    assert vgg16.count_params() == 14_714_688
+
+
+def test_first_layer_against_a_convolution_by_hand(vgg16):
+    """RGB in [0, 1] → BGR, minus the ImageNet means → zero padding → convolution → ReLU, in NumPy and float64."""
+    image = load_image("summer_palace", size=40)
+    layer = vgg16.get_layer("block1_conv1")
+    kernel, bias = layer.kernel.numpy().astype(np.float64), layer.bias.numpy().astype(np.float64)
+    bgr = image.numpy()[0, ..., ::-1] * 255.0 - np.array([103.939, 116.779, 123.68])
+    padded = np.pad(bgr, ((1, 1), (1, 1), (0, 0)))
+    height, width = bgr.shape[:2]
+    expected = bias + sum(padded[i : i + height, j : j + width] @ kernel[i, j] for i in range(3) for j in range(3))
+    features = FeatureExtractor("block1_conv1", vgg16)(image)["block1_conv1"]
+    np.testing.assert_allclose(features[0], np.maximum(expected, 0), rtol=1e-4, atol=1e-3)
+    assert expected.min() < 0  # so ReLU had something to do
+
+
+def test_extractor_runs_no_deeper_than_asked(vgg16):
+    shallow = FeatureExtractor(["block2_conv1", "block1_conv2"], vgg16)
+    assert shallow.model.layers[-1].name == "block2_conv1"
+    assert [layer.name for layer in shallow.model.layers if "block3" in layer.name] == []
+
+
+def test_features_depend_on_the_image_alone(vgg16, content):
+    extract = FeatureExtractor(["block3_conv1"], vgg16)
+    np.testing.assert_array_equal(extract(content)["block3_conv1"], extract(content.numpy())["block3_conv1"])
+    assert not vgg16.trainable_variables
+
+
+def test_average_pooling_takes_the_mean_where_max_takes_the_largest(vgg16, content):
+    averaging = load_vgg16(pooling="average")
+    layers = ["block1_conv2", "block1_pool"]
+    before = FeatureExtractor(layers, averaging)(content)
+    np.testing.assert_array_equal(before["block1_conv2"], FeatureExtractor(layers, vgg16)(content)["block1_conv2"])
+    squares = before["block1_conv2"].numpy()[0, :42, :64].reshape(21, 2, 32, 2, 64)
+    np.testing.assert_allclose(before["block1_pool"][0, :21], squares.mean(axis=(1, 3)), rtol=1e-5, atol=1e-4)
+    highest = FeatureExtractor(layers, vgg16)(content)["block1_pool"]
+    np.testing.assert_array_equal(highest[0, :21], squares.max(axis=(1, 3)))
+
+
+def test_weights_can_be_a_path(tmp_path, vgg16):
+    path = tmp_path / "веса.weights.h5"
+    path.write_bytes(BUNDLED_WEIGHTS.read_bytes())
+    for ours, theirs in zip(load_vgg16(path).get_weights(), vgg16.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_imagenet_weights_go_through_the_download_of_keras(monkeypatch, vgg16):
+    asked = []
+
+    def get_file(name, origin, **options):
+        asked.append(name)
+        return str(BUNDLED_WEIGHTS)
+
+    monkeypatch.setattr("keras.src.applications.vgg16.file_utils.get_file", get_file)
+    np.testing.assert_array_equal(load_vgg16("imagenet").get_weights()[0], vgg16.get_weights()[0])
+    assert asked == ["vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"]
+
+
+def test_a_failed_download_names_the_way_out(monkeypatch):
+    def get_file(*args, **options):
+        raise Exception("URL fetch failure: Network is unreachable")
+
+    monkeypatch.setattr("keras.src.applications.vgg16.file_utils.get_file", get_file)
+    with pytest.raises(ConnectionError, match=r'Network is unreachable.*weights="bundled" needs no network'):
+        load_vgg16("imagenet")
+
+
+def test_wrong_weights_are_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no weights file nowhere\.weights\.h5"):
+        load_vgg16("nowhere.weights.h5")
+    damaged = tmp_path / "damaged.weights.h5"
+    damaged.write_bytes(BUNDLED_WEIGHTS.read_bytes()[:1000])
+    with pytest.raises(ValueError, match=r"damaged\.weights\.h5 does not hold the weights of VGG16"):
+        load_vgg16(damaged)
+    other = tmp_path / "other.weights.h5"
+    keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)]).save_weights(other)
+    with pytest.raises(ValueError, match=r"other\.weights\.h5 does not hold the weights of VGG16"):
+        load_vgg16(other)
+    with pytest.raises(ValueError, match="not 'min'"):
+        load_vgg16(pooling="min")
+
+
+def test_a_wrong_layer_is_answered_with_those_that_exist(vgg16):
+    with pytest.raises(ValueError, match=r"no layer 'conv1_1'; its layers are block1_conv1, .*block5_pool\."):
+        FeatureExtractor(["block1_conv1", "conv1_1"], vgg16)
+    with pytest.raises(ValueError, match="No layer is named"):
+        FeatureExtractor([], vgg16)
+
+
+def test_images_that_cannot_be_used_are_refused(vgg16):
+    extract = FeatureExtractor("block5_conv1", vgg16)
+    with pytest.raises(ValueError, match=r"15×40 pixels is too small.*at least 16"):
+        extract(np.zeros((1, 40, 15, 3), np.float32))
+    with pytest.raises(ValueError, match=r"this has \(40, 40, 3\)"):
+        extract(np.zeros((40, 40, 3), np.float32))
+    assert extract(np.zeros((1, 16, 16, 3), np.float32))["block5_conv1"].shape == (1, 1, 1, 512)

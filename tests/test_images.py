@@ -1,0 +1,203 @@
+import io
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
+from PIL import Image
+
+from nst_keras import load_image, save_image, to_pil
+from nst_keras.images import BUNDLED, fitted_shape, resize_image
+
+RED, WHITE = [1, 0, 0], [1, 1, 1]
+
+
+def encoded(picture, image_format, **options):
+    buffer = io.BytesIO()
+    picture.save(buffer, image_format, **options)
+    return buffer.getvalue()
+
+
+def red(mode="RGB", size=(6, 4)):
+    return Image.new("RGB", size, "red").convert(mode)
+
+
+def test_path_bytes_pil_and_array_give_the_same_image(tmp_path):
+    picture = Image.effect_noise((6, 4), 80).convert("RGB")
+    path = tmp_path / "рисунок с пробелом.png"
+    picture.save(path)
+    expected = np.asarray(picture, np.float64)[None] / 255
+    for source in (path, str(path), path.read_bytes(), picture, np.asarray(picture), expected):
+        image = load_image(source)
+        assert image.shape == (1, 4, 6, 3)
+        assert image.dtype == "float32"
+        np.testing.assert_allclose(image, expected, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", BUNDLED)
+def test_bundled_pictures_load_by_name(name):
+    assert load_image(name, size=32).shape[0::3] == (1, 3)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "CMYK", "YCbCr", "LAB"])
+def test_colour_modes_come_out_as_rgb(mode):
+    picture = red("RGB").convert("LAB") if mode == "LAB" else red(mode)
+    np.testing.assert_allclose(load_image(picture)[0, 0, 0], RED, atol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("picture", "value"),
+    [
+        (Image.new("L", (3, 2), 51), 51 / 255),
+        (Image.new("LA", (3, 2), (51, 255)), 51 / 255),
+        (Image.new("1", (3, 2), 1), 1.0),
+        (Image.fromarray(np.full((2, 3), 13107, np.uint16)), 0.2),
+        (Image.fromarray(np.full((2, 3), 13107, np.int32)), 0.2),
+        (Image.fromarray(np.full((2, 3), 0.2, np.float32)), 0.2),
+    ],
+    ids=["8 bits", "with alpha", "1 bit", "16 bits", "16 of 32 bits", "float"],
+)
+def test_greyscale_of_every_depth(picture, value):
+    np.testing.assert_allclose(load_image(picture), np.full((1, 2, 3, 3), value), atol=1e-6)
+
+
+def test_16_bit_png_keeps_its_range():
+    image = load_image(encoded(Image.fromarray(np.full((2, 3), 13107, np.uint16)), "PNG"))
+    np.testing.assert_allclose(image, 0.2, atol=1e-6)
+
+
+def test_transparency_is_laid_on_white():
+    half = Image.new("RGBA", (3, 2), (255, 0, 0, 51))
+    np.testing.assert_allclose(load_image(half)[0, 0, 0], [1, 0.8, 0.8], atol=0.01)
+    array = np.concatenate([np.zeros((2, 3, 3)), np.full((2, 3, 1), 0.2)], axis=-1)
+    np.testing.assert_allclose(load_image(array)[0, 0, 0], [0.8, 0.8, 0.8], atol=1e-6)
+    palette = red("P")
+    palette.info["transparency"] = palette.getpixel((0, 0))
+    np.testing.assert_allclose(load_image(encoded(palette, "PNG"))[0, 0, 0], WHITE)
+
+
+def test_exif_rotation_is_applied():
+    picture = red(size=(6, 4))
+    picture.putpixel((0, 0), (0, 0, 255))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90° clockwise: the upper left corner belongs to the upper right
+    image = load_image(encoded(picture, "PNG", exif=exif))
+    assert image.shape == (1, 6, 4, 3)
+    np.testing.assert_allclose(image[0, 0, -1], [0, 0, 1])
+
+
+def test_first_frame_of_an_animation_is_taken():
+    film = encoded(red(), "GIF", save_all=True, append_images=[Image.new("RGB", (6, 4), "blue")])
+    np.testing.assert_allclose(load_image(film)[0, 0, 0], RED, atol=0.01)
+
+
+@given(st.integers(1, 4000), st.integers(1, 4000), st.integers(1, 2000))
+def test_size_is_the_longer_side_and_the_aspect_is_kept(height, width, size):
+    new_height, new_width = fitted_shape(height, width, size)
+    assert max(new_height, new_width) == size
+    assert abs(new_height - max(1, height * size / max(height, width))) <= 0.5
+    assert abs(new_width - max(1, width * size / max(height, width))) <= 0.5
+
+
+def test_resizing_keeps_a_gradient_and_stays_in_range():
+    ramp = np.tile(np.linspace(0, 1, 60)[:, None], (40, 1, 3)).reshape(1, 40, 60, 3).astype(np.float32)
+    small = resize_image(ramp, (20, 30)).numpy()
+    np.testing.assert_allclose(small[0, 10, :, 0], np.linspace(0, 1, 60).reshape(30, 2).mean(axis=1), atol=0.01)
+    checkers = (np.indices((40, 60)).sum(axis=0) // 5 % 2)[None, ..., None] * np.ones(3, np.float32)
+    for shape in ((13, 20), (90, 133)):
+        resized = resize_image(checkers.astype(np.float32), shape).numpy()
+        assert resized.min() >= 0
+        assert resized.max() <= 1
+
+
+@settings(deadline=None)
+@given(npst.arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9), st.just(3))))
+def test_to_pil_is_the_inverse_of_load_image(array):
+    np.testing.assert_array_equal(np.asarray(to_pil(load_image(array))), array)
+
+
+@pytest.mark.parametrize("ending", [".png", ".PNG", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".gif"])
+def test_save_writes_the_format_of_the_ending(tmp_path, ending):
+    path = tmp_path / f"picture{ending}"
+    save_image(path, np.full((1, 20, 30, 3), 0.5))
+    np.testing.assert_allclose(load_image(path), 0.5, atol=0.01)
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_failed_save_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+    path = tmp_path / "picture.png"
+    save_image(path, np.zeros((1, 4, 4, 3)))
+    before = path.read_bytes()
+
+    def full_disk(self, file, **options):
+        file.write_bytes(b"half a pic")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", full_disk)
+    with pytest.raises(OSError, match="No space"):
+        save_image(path, np.ones((1, 4, 4, 3)))
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "says"),
+    [
+        ("picture.xyz", ValueError, r"picture\.xyz.*'\.xyz'.*\.png"),
+        ("picture", ValueError, "'no' ending"),
+        ("nowhere/picture.png", FileNotFoundError, "there is no folder .*nowhere"),
+        ("folder.png", ValueError, "it is a folder"),
+    ],
+)
+def test_an_impossible_output_is_refused(tmp_path, name, error, says):
+    (tmp_path / "folder.png").mkdir()
+    with pytest.raises(error, match=says):
+        save_image(tmp_path / name, np.zeros((1, 4, 4, 3)))
+
+
+def test_files_that_are_no_images_are_named(tmp_path):
+    whole = encoded(red(size=(200, 200)), "JPEG")
+    for name, contents in {"empty.jpg": b"", "text.jpg": b"hello", "cut.jpg": whole[: len(whole) // 2]}.items():
+        path = tmp_path / name
+        path.write_bytes(contents)
+        with pytest.raises(ValueError, match=name):
+            load_image(path)
+    with pytest.raises(ValueError, match="these bytes"):
+        load_image(b"hello")
+    with pytest.raises(ValueError, match="is a folder"):
+        load_image(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"no file monalisa\.jpg.*great_wave"):
+        load_image("monalisa.jpg")
+
+
+def test_a_decompression_bomb_is_refused(monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 20)
+    with pytest.raises(ValueError, match="pixels; make it smaller"):
+        load_image(encoded(red(), "PNG"))
+
+
+@pytest.mark.parametrize(
+    ("array", "says"),
+    [
+        (np.full((2, 3, 3), 255.0), r"go from 255 to 255\. Divide"),
+        (np.full((2, 3, 3), -0.5), "go from -0.5"),
+        (np.full((2, 3, 3), np.nan), "nan"),
+        (np.full((2, 3, 3), np.inf), "inf"),
+        (np.zeros((2, 3, 3), np.int64), "int64"),
+        (np.zeros((2, 3, 3), complex), "complex"),
+        (np.array("x"), r"shape \(height, width, 3\).*this has \(\)"),
+        (np.zeros((2, 3, 2)), r"this has \(2, 3, 2\)"),
+        (np.zeros((2, 4, 5, 3)), r"this has \(2, 4, 5, 3\)"),
+        (np.zeros((0, 3, 3)), r"this has \(0, 3, 3\)"),
+    ],
+)
+def test_arrays_that_are_no_images_are_refused(array, says):
+    with pytest.raises(ValueError, match=says):
+        load_image(array)
+
+
+@pytest.mark.parametrize("size", [0, -5, 2.5, "320", True])
+def test_a_wrong_size_is_refused(size):
+    with pytest.raises(ValueError, match="size is the longer side"):
+        load_image("cat", size=size)

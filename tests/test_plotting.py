@@ -1,0 +1,73 @@
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from PIL import Image
+
+from nst_keras import plotting, transfer_style
+from nst_keras._tensorflow import keras
+
+
+def grey(value, height=4, width=6):
+    return np.full((1, height, width, 3), value, np.float32)
+
+
+def test_images_are_drawn_side_by_side_with_their_titles():
+    figure = plotting.plot_images({"content": grey(0.2), "style": grey(0.8)})
+    assert [ax.get_title() for ax in figure.axes] == ["content", "style"]
+    np.testing.assert_array_equal(figure.axes[1].images[0].get_array(), np.full((4, 6, 3), 204))
+
+
+def test_images_are_drawn_on_given_axes():
+    figure, axes = plt.subplots(1, 2)
+    assert plotting.plot_images([grey(0), grey(1)], ["a", "b"], axes=axes) is figure
+    with pytest.raises(ValueError, match="1 images but 2 axes"):
+        plotting.plot_images([grey(0)], axes=axes)
+    with pytest.raises(ValueError, match="1 images but 2 titles"):
+        plotting.plot_images([grey(0)], ["a", "b"])
+
+
+def test_feature_maps_show_the_channels_asked_for():
+    features = np.random.default_rng(0).random((1, 4, 6, 20))
+    figure = plotting.plot_feature_maps(features, channels=[19, 3])
+    np.testing.assert_array_equal(figure.axes[0].images[0].get_array(), features[0, ..., 19])
+    assert figure.axes[1].get_title() == "channel 3"
+    assert len(plotting.plot_feature_maps(features, channels=range(10)).axes) == 16
+    with pytest.raises(ValueError, match=r"0 to 19, not \[20\]"):
+        plotting.plot_feature_maps(features, channels=[3, 20])
+
+
+def test_gram_matrix_is_written_in_where_it_is_small():
+    figure, ax = plt.subplots()
+    assert plotting.plot_gram_matrix([[9.0, 3.0], [3.0, 4.0]], ax=ax, labels=["stripes", "eye"]) is figure
+    assert [text.get_text() for text in ax.texts] == ["9", "3", "3", "4"]
+    assert not plotting.plot_gram_matrix(np.eye(64)).axes[0].texts
+    with pytest.raises(ValueError, match=r"\(2, 3\)"):
+        plotting.plot_gram_matrix(np.ones((2, 3)))
+
+
+def test_losses_are_drawn_over_all_steps(content, style, vgg16):
+    _, history = transfer_style(content, style, size=64, steps=4, verbose=0, vgg16=vgg16)
+    figure, ax = plt.subplots()
+    assert plotting.plot_losses(history, ax=ax) is figure
+    np.testing.assert_array_equal(ax.lines[0].get_ydata(), history.history["total_loss"])
+    with pytest.raises(ValueError, match="no steps yet"):
+        plotting.plot_losses(keras.callbacks.History())
+
+
+def test_animation_has_every_picture_and_enlarges_small_ones(tmp_path):
+    path = tmp_path / "film.gif"
+    figure = plotting.save_animation(path, [grey(0.0, 20, 30), grey(0.5, 40, 60), grey(1.0, 40, 60)], seconds=3)
+    assert len(figure.axes) == 1
+    with Image.open(path) as film:
+        assert (film.n_frames, film.size, film.info["duration"]) == (3, (60, 40), 1000)
+        for frame, value in enumerate((0, 128, 255)):
+            film.seek(frame)
+            np.testing.assert_allclose(np.asarray(film.convert("RGB")), value, atol=3)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_animation_is_refused_where_it_cannot_be_written(tmp_path):
+    with pytest.raises(ValueError, match=r"a \.gif file"):
+        plotting.save_animation(tmp_path / "film.png", [grey(0)])
+    with pytest.raises(ValueError, match="no images"):
+        plotting.save_animation(tmp_path / "film.gif", [])

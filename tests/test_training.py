@@ -1,0 +1,294 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nst_keras import FeatureExtractor, load_image, make_objective, noise_image, style_loss, training, transfer_style
+from nst_keras._tensorflow import keras, tf
+from nst_keras.losses import content_loss
+from nst_keras.training import CONTENT_LAYERS, STYLE_LAYERS, plan_stages
+
+SMALL = {"size": 64, "steps": 6, "verbose": 0}
+
+
+@pytest.fixture
+def float64():
+    keras.config.set_floatx("float64")
+    yield
+    keras.config.set_floatx("float32")
+
+
+def test_gradient_on_the_pixels_agrees_with_central_differences_in_float64:
+    """Through all of it: preprocessing, VGG16, both losses, total variation."""
+    random = np.random.default_rng(0)
+    content, style, image = (random.random((1, 20, 24, 3)) for _ in range(3))
+    objective = make_objective(
+        FeatureExtractor(CONTENT_LAYERS + STYLE_LAYERS), content, style, total_variation_weight=1e8
+    )
+    losses, gradient = training._evaluator(objective)(tf.constant(image))
+    assert gradient.dtype == "float64"
+
+    def total(x):
+        return float(objective(tf.constant(x))["total_loss"])
+
+    for _ in range(8):
+        direction = random.normal(size=image.shape)
+        step = 1e-6 * direction
+        expected = (total(image + step) - total(image - step)) / 2e-6
+        np.testing.assert_allclose(np.sum(gradient * direction), expected, rtol=1e-5)
+    assert losses["total_loss"] == pytest.approx(total(image))
+
+
+def test_objective_is_the_articles_formula_with_content_per_position(vgg16, content, style):
+    layers = CONTENT_LAYERS + STYLE_LAYERS
+    extract = FeatureExtractor(layers, vgg16)
+    image = noise_image(*content.shape[1:3])
+    losses = make_objective(extract, content, style, content_weight=3.0, style_weight=0.5)(image)
+    features, of_content, of_style = extract(image), extract(content), extract(style)
+    layer = CONTENT_LAYERS[0]
+    positions = np.prod(of_content[layer].shape[1:3])
+    np.testing.assert_allclose(
+        losses["content_loss"], content_loss(features[layer], of_content[layer]) / positions, rtol=1e-5
+    )
+    expected = style_loss(
+        {name: features[name] for name in STYLE_LAYERS}, {name: of_style[name] for name in STYLE_LAYERS}
+    )
+    np.testing.assert_allclose(losses["style_loss"], expected, rtol=1e-5)
+    total = 3.0 * losses["content_loss"] + 0.5 * losses["style_loss"]
+    np.testing.assert_allclose(losses["total_loss"], total, rtol=1e-6)
+
+
+def test_balance_does_not_depend_on_the_size(vgg16, content, style):
+    """A picture tiled 2×2 has four times the area, the same content distance and the same style distance."""
+    extract = FeatureExtractor(["block1_conv1"], vgg16)
+    layers = {"content_layers": "block1_conv1", "style_layers": "block1_conv1"}
+    image = noise_image(*content.shape[1:3])
+    small = make_objective(extract, content, style, **layers)(image)
+    large = make_objective(extract, *(np.tile(x, (1, 2, 2, 1)) for x in (content, style)), **layers)(
+        np.tile(image, (1, 2, 2, 1))
+    )
+    for name in ("content_loss", "style_loss"):
+        np.testing.assert_allclose(large[name], small[name], rtol=0.1)  # 8 % of the positions see a border
+
+
+def test_a_run_reports_every_step_and_lowers_the_loss(vgg16, content, style):
+    seen = []
+    image, history = transfer_style(
+        content, style, vgg16=vgg16, callbacks=[lambda *step: seen.append(step)], size=64, steps=12, verbose=0
+    )
+    assert image.shape == (1, 43, 64, 3)
+    assert image.dtype == "float32"
+    assert 0 <= image.numpy().min() < image.numpy().max() <= 1
+    steps, losses, images = zip(*seen, strict=True)
+    assert list(steps) == history.epoch == list(range(1, 13))
+    assert [loss["total_loss"] for loss in losses] == history.history["total_loss"]
+    np.testing.assert_array_equal(images[-1], image)
+    curves = {name: np.array(values) for name, values in history.history.items()}
+    assert set(curves) == {
+        "total_loss",
+        "content_loss",
+        "style_loss",
+        "total_variation_loss",
+        "size",
+        *(f"style_loss/{layer}" for layer in STYLE_LAYERS),
+    }
+    np.testing.assert_allclose(curves["total_loss"], curves["content_loss"] + 0.2 * curves["style_loss"], rtol=1e-5)
+    by_layer = sum(curves[f"style_loss/{layer}"] for layer in STYLE_LAYERS) / 5
+    np.testing.assert_allclose(curves["style_loss"], by_layer, rtol=1e-5)
+    assert (np.diff(curves["total_loss"]) < 0).all()  # an accepted L-BFGS step never goes up
+    assert history.params["stopped"] is None
+
+
+def test_coarse_to_fine_grows_to_the_size_asked_for(vgg16):
+    sizes = []
+    image, history = transfer_style(
+        "summer_palace",
+        "great_wave",
+        size=128,
+        steps=3,
+        verbose=0,
+        vgg16=vgg16,
+        callbacks=[lambda step, losses, image: sizes.append(tuple(image.shape[1:3]))],
+    )
+    assert sizes == [(42, 64), (60, 91), (85, 128)]
+    assert history.history["size"] == [64, 91, 128]
+    assert image.shape == (1, 85, 128, 3)
+
+
+def test_one_scale_starts_from_noise_of_the_contents_resolution(vgg16, content, style):
+    _, history = transfer_style(content, style, size=100, steps=2, coarse_to_fine=False, verbose=0, vgg16=vgg16)
+    assert history.params["stages"] == [(67, 100, 2)]
+
+
+@given(st.integers(16, 1000), st.integers(16, 1000), st.integers(1, 500), st.booleans())
+def test_stages_use_all_steps_and_end_at_full_size(height, width, steps, coarse_to_fine):
+    stages = plan_stages(height, width, steps, coarse_to_fine)
+    heights, widths, counts = zip(*stages, strict=True)
+    assert (heights[-1], widths[-1]) == (height, width)
+    assert sum(counts) == steps
+    assert min(counts) >= 1
+    assert list(heights) == sorted(heights)
+    assert coarse_to_fine or len(stages) == 1
+    assert len(stages) == 1 or min(stages[0][:2]) >= 40
+
+
+def test_same_seed_same_picture_also_in_a_fresh_process(vgg16):
+    code = """if True:
+        import hashlib
+        from nst_keras import transfer_style
+        image, _ = transfer_style("cat", "poppies", size=64, steps=6, verbose=0, seed=3)
+        print(hashlib.sha256(image.numpy().tobytes()).hexdigest())
+    """
+    run = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True) for _ in range(2)]
+    assert run[0].stdout == run[1].stdout != ""
+    first, second, other = (
+        transfer_style("cat", "poppies", **SMALL, seed=seed, vgg16=vgg16)[0].numpy() for seed in (3, 3, 4)
+    )
+    np.testing.assert_array_equal(first, second)
+    assert (first != other).any()
+
+
+@pytest.mark.parametrize(
+    "optimizer", ["adam", keras.optimizers.Adam(0.02), keras.optimizers.SGD(1e-9)], ids=["adam", "Adam", "SGD"]
+)
+def test_keras_optimizers_lower_the_loss_and_are_left_alone(vgg16, content, style, optimizer):
+    _, history = transfer_style(content, style, size=64, steps=8, optimizer=optimizer, vgg16=vgg16, verbose=0)
+    losses = history.history["total_loss"]
+    assert len(losses) == 8
+    assert losses[-1] < losses[0]
+    if optimizer != "adam":
+        assert int(optimizer.iterations) == 0
+
+
+def test_lbfgs_gets_further_than_adam_in_as_many_steps(vgg16, content, style):
+    ends = {
+        optimizer: transfer_style(content, style, size=64, steps=30, optimizer=optimizer, vgg16=vgg16, verbose=0)[
+            1
+        ].history["total_loss"][-1]
+        for optimizer in ("lbfgs", "adam")
+    }
+    assert ends["lbfgs"] < ends["adam"]
+
+
+def test_without_style_the_content_is_reconstructed_and_without_content_the_style(vgg16, content, style):
+    options = {"size": 64, "steps": 40, "vgg16": vgg16, "verbose": 0}
+    options |= {"content_layers": "block2_conv1", "style_layers": ["block1_conv1", "block2_conv1"]}
+    photo, _ = transfer_style(content, style, style_weight=0, **options)
+    texture, _ = transfer_style(content, style, content_weight=0, **options)
+
+    def distance(a, b):
+        return np.sqrt(np.mean((a - b) ** 2))
+
+    assert distance(photo, content) < 0.5 * distance(noise_image(43, 64), content)
+    assert distance(photo, content) < 0.5 * distance(texture, content)
+    extract = FeatureExtractor(options["style_layers"], vgg16)
+    assert style_loss(extract(texture), extract(style)) < 0.2 * style_loss(extract(photo), extract(style))
+
+
+def test_init_is_where_the_picture_starts(vgg16, content, style):
+    options = SMALL | {"steps": 1, "optimizer": keras.optimizers.SGD(0.0), "vgg16": vgg16, "coarse_to_fine": False}
+    start = load_image("cat", size=64)
+    for init, expected in (("content", content), (start, training.resize_image(start, (43, 64)))):
+        image, _ = transfer_style(content, style, init=init, **options)
+        np.testing.assert_allclose(image, expected, atol=1e-6)
+    image, _ = transfer_style(content, style, init="noise", seed=5, **options)
+    np.testing.assert_array_equal(image, noise_image(43, 64, seed=5))
+
+
+def test_weights_of_layers_are_used(vgg16, content, style):
+    _, history = transfer_style(
+        content, style, style_layers={"block1_conv1": 2.0, "block3_conv1": 0.5}, vgg16=vgg16, **SMALL
+    )
+    curves = history.history
+    expected = 2.0 * np.array(curves["style_loss/block1_conv1"]) + 0.5 * np.array(curves["style_loss/block3_conv1"])
+    np.testing.assert_allclose(curves["style_loss"], expected, rtol=1e-5)
+
+
+def test_total_variation_makes_the_picture_smoother(vgg16, content, style):
+    curves = [
+        transfer_style(content, style, total_variation_weight=weight, vgg16=vgg16, **SMALL)[1].history
+        for weight in (0.0, 1e10)
+    ]
+    assert curves[1]["total_variation_loss"][-1] < 0.5 * curves[0]["total_variation_loss"][-1]
+
+
+@pytest.mark.parametrize("coarse_to_fine", [True, False])
+def test_ctrl_c_returns_the_picture_so_far(vgg16, content, style, coarse_to_fine):
+    images = []
+
+    def interrupt(step, losses, image):
+        images.append(image)
+        if step == 2:
+            raise KeyboardInterrupt
+
+    image, history = transfer_style(
+        content, style, size=96, steps=9, coarse_to_fine=coarse_to_fine, callbacks=[interrupt], vgg16=vgg16, verbose=0
+    )
+    assert history.params["stopped"] == "interrupted"
+    assert len(history.history["total_loss"]) == history.params["steps"] == 2
+    assert image.shape == (1, 64, 96, 3)
+    np.testing.assert_allclose(image, training.resize_image(images[-1], (64, 96)))
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_picture(vgg16, content, style):
+    class NanAfter3Steps(keras.optimizers.SGD):
+        def apply_gradients(self, gradients_and_pixels):
+            super().apply_gradients(gradients_and_pixels)
+            if self.iterations == 4:
+                gradients_and_pixels[0][1].assign(np.full((1, 59, 80, 3), np.nan))
+
+    images = []
+    with pytest.warns(UserWarning, match="became nan after step 3: the picture of that step is kept"):
+        image, history = transfer_style(
+            content,
+            style,
+            optimizer=NanAfter3Steps(1e-9),
+            callbacks=[lambda step, losses, image: images.append(image)],
+            vgg16=vgg16,
+            **SMALL,
+        )
+    assert history.params["stopped"] == "diverged"
+    assert len(images) == len(history.history["total_loss"]) == 3
+    np.testing.assert_array_equal(image, images[-1])
+    assert np.isfinite(image).all()
+
+
+def test_a_loss_that_is_never_finite_is_an_error(vgg16, content, style):
+    with pytest.raises(ValueError, match=r"total loss became inf in the first step.*Make the weights"):
+        transfer_style(content, style, content_weight=1e38, vgg16=vgg16, **SMALL)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"steps": 0}, "steps must be a whole number from 1 up, not 0"),
+        ({"steps": 2.5}, "not 2.5"),
+        ({"seed": -1}, "seed .* not -1"),
+        ({"content_weight": -1}, "content_weight must be a number from 0 up, not -1"),
+        ({"style_weight": float("nan")}, "style_weight .* not nan"),
+        ({"total_variation_weight": "much"}, "total_variation_weight .* not 'much'"),
+        ({"style_layers": {"block1_conv1": -2}}, "weight of style layer block1_conv1 .* not -2"),
+        ({"style_layers": []}, "at least one content layer and one style layer"),
+        ({"content_layers": "conv4"}, "no layer 'conv4'; its layers are"),
+        ({"content_weight": 0, "style_weight": 0}, "both 0"),
+        ({"optimizer": "newton"}, "not 'newton'"),
+        ({"init": "cubism"}, "no file cubism"),
+        ({"size": 20}, "20×13 pixels.*at least 16"),
+        ({"size": 0}, "size is the longer side"),
+        ({"content": np.full((4, 4, 3), 200.0)}, "Divide"),
+    ],
+)
+def test_bad_arguments_are_answered_before_the_run(options, says, vgg16, content, style):
+    arguments = {"content": content, "style": style} | SMALL | {"vgg16": vgg16} | options
+    with pytest.raises((ValueError, FileNotFoundError), match=says):
+        transfer_style(**arguments)
+
+
+def test_verbose_shows_losses_and_remaining_time(vgg16, content, style, capsys):
+    transfer_style(content, style, size=64, steps=3, vgg16=vgg16)
+    assert "100 %" in (shown := capsys.readouterr().err)
+    assert "left" in shown
+    assert "64×43 step 3: total" in shown
