@@ -16,11 +16,11 @@ SMALL = {"size": 64, "steps": 6, "verbose": 0}
 
 @pytest.fixture
 def float64():
-    for precision in ("float64", "float32"):
-        keras.config.set_floatx(precision)
-        keras.config.set_dtype_policy(precision)
-        if precision == "float64":
-            yield
+    keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
+    yield
+    keras.config.set_floatx("float32")
+    keras.config.set_dtype_policy("float32")
 
 
 def test_gradient_on_the_pixels_agrees_with_central_differences(float64):
@@ -38,8 +38,8 @@ def test_gradient_on_the_pixels_agrees_with_central_differences(float64):
 
     for _ in range(8):
         direction = random.normal(size=image.shape)
-        step = 1e-6 * direction
-        expected = (total(image + step) - total(image - step)) / 2e-6
+        step = 3e-8 * direction  # short, so as not to step over a kink of ReLU or of max pooling
+        expected = (total(image + step) - total(image - step)) / 6e-8
         np.testing.assert_allclose(np.sum(gradient * direction), expected, rtol=1e-5)
     assert losses["total_loss"] == pytest.approx(total(image))
 
