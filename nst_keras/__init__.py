@@ -15,6 +15,7 @@ _HOMES = {
     ),
     "training": ("CONTENT_LAYERS", "STYLE_LAYERS", "make_objective", "noise_image", "transfer_style"),
     "plotting": (),
+    "exercises": (),
 }
 __all__ = sorted(_HOMES) + sorted(name for names in _HOMES.values() for name in names)
 

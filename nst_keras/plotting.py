@@ -1,4 +1,6 @@
-"""Pictures of pictures. Every function draws on the given axes (or makes some) and returns the figure."""
+"""Pictures of pictures. Every `plot_` function draws on the given axes (or makes some) and returns the figure."""
+
+import io
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -168,6 +170,58 @@ def save_animation(path, images, *, ax=None, seconds=6.0):
     with replacing(path) as unfinished:
         film.save(unfinished, writer=PillowWriter(fps=len(pictures) / seconds))
     return ax.figure
+
+
+def show(figure, alt):
+    """Show a figure in a notebook as a JPEG with alternative text, and close it.
+
+    Args:
+        figure: a Matplotlib figure.
+        alt: what is to be seen, in words, for readers who do not see it.
+
+    Example:
+        >>> show(plot_images({"content": content, "style": style}), "A photo of a pagoda and a print of a wave.")
+        <IPython.core.display.Image object>
+    """
+    from IPython.display import Image, display
+
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="jpeg", dpi=100, pil_kwargs={"quality": 85})
+    plt.close(figure)
+    display(Image(buffer.getvalue(), format="jpeg", alt=alt))
+
+
+def live_image(alt, width=400):
+    """A callback for `transfer_style` that shows the picture in a notebook while it is painted.
+
+    Args:
+        alt: what is to be seen, in words, for readers who do not see it.
+        width: on the page, in pixels; the picture keeps its aspect.
+
+    Returns:
+        Function callback(step, losses, image).
+
+    Example:
+        >>> image, history = transfer_style(
+        ...     content, style, size=64, steps=1, callbacks=[live_image("A pagoda, painted.")], verbose=0
+        ... )
+        <IPython.core.display.Image object>
+    """
+    from IPython.display import Image, display
+
+    shown = None
+
+    def callback(step, losses, image):
+        nonlocal shown
+        buffer = io.BytesIO()
+        to_pil(image).save(buffer, "JPEG", quality=85)
+        picture = Image(buffer.getvalue(), format="jpeg", width=width, alt=alt)
+        if shown is None:
+            shown = display(picture, display_id=True)
+        else:
+            shown.update(picture)
+
+    return callback
 
 
 def _as_many(axes, count, what):
