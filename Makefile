@@ -1,21 +1,33 @@
-# make run     set up, then paint the first picture
-# make test    set up, then run all tests
+# make run     set up, paint the first picture, then execute the whole course into build/
+# make lab     set up, then open the notebooks in JupyterLab
+# make test    set up, then run all tests and compare the notebooks' outputs
 # make lint    check style and format of the code
+# make notebooks   execute the notebooks in place and store their outputs
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PICTURE := build/summer_palace_great_wave.png
+NOTEBOOKS := $(sort $(wildcard notebooks/0*.ipynb notebooks/solutions/0*.ipynb))
 
-.PHONY: run test lint clean
+.PHONY: run lab test lint notebooks clean
 run: $(VENV)/installed
 	@mkdir -p build
-	$(BIN)/nst-keras summer_palace great_wave -o build/summer_palace_great_wave.png --overwrite
+	$(BIN)/nst-keras summer_palace great_wave -o $(PICTURE) --overwrite
+	$(BIN)/python notebooks/build.py build
+
+lab: $(VENV)/installed
+	$(BIN)/jupyter lab notebooks
 
 test: $(VENV)/installed
 	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --nbval $(NOTEBOOKS)
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+notebooks: $(VENV)/installed
+	$(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False $(NOTEBOOKS)
 
 $(VENV)/installed: requirements.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -1,0 +1,77 @@
+"""Execute the whole course into a folder: notebooks, web pages with an index, and the pictures they make.
+
+The pages work without a network: formulas are set by a copy of MathJax that lies beside them.
+"""
+
+import re
+import shutil
+import sys
+import time
+from pathlib import Path
+
+import jupyter_server_mathjax
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+from nbconvert import HTMLExporter
+
+HERE = Path(__file__).parent
+
+INDEX = """<!DOCTYPE html>
+<html lang="en">
+<meta charset="utf-8">
+<title>Neural style transfer, step by step</title>
+<style>body {{ font: 18px/1.6 sans-serif; max-width: 42rem; margin: 3rem auto; padding: 0 1rem }}</style>
+<h1>Neural style transfer, step by step</h1>
+{body}
+</html>
+"""
+
+
+def execute(path):
+    """Run a notebook from a fresh kernel, top to bottom, where it lies."""
+    notebook = nbformat.read(path, as_version=4)
+    NotebookClient(notebook, record_timing=False, resources={"metadata": {"path": path.parent}}).execute()
+    return notebook
+
+
+def to_html(notebook, title, mathjax):
+    """The notebook as a page; links to other notebooks lead to their pages."""
+    exporter = HTMLExporter(mathjax_url=f"{mathjax}/MathJax.js?config=TeX-AMS_CHTML-full,Safe", embed_images=True)
+    page, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": title}})
+    return re.sub(r'href="(?!https?:)([^"]+)\.ipynb', r'href="\1.html', page)
+
+
+def main(build):
+    """Execute and convert every notebook; return the exit status."""
+    build.mkdir(parents=True, exist_ok=True)
+    shutil.copytree(Path(jupyter_server_mathjax.__file__).parent / "static", build / "mathjax", dirs_exist_ok=True)
+    paths = sorted(HERE.glob("0*.ipynb")) + sorted(HERE.glob("solutions/0*.ipynb"))
+    sections = {"Notebooks": [], "Solutions of the exercises": []}
+    for number, path in enumerate(paths, start=1):
+        name = path.relative_to(HERE)
+        print(f"[{number}/{len(paths)}] {name} … ", end="", flush=True)
+        start = time.monotonic()
+        try:
+            notebook = execute(path)
+        except CellExecutionError as error:
+            print(f"failed\n{error}", file=sys.stderr)
+            return 1
+        title = notebook.cells[0].source.splitlines()[0].lstrip("# ")
+        page = build / name.with_suffix(".html")
+        page.parent.mkdir(exist_ok=True)
+        nbformat.write(notebook, build / name)
+        page.write_text(to_html(notebook, title, "../" * (len(name.parts) - 1) + "mathjax"), encoding="utf-8")
+        section = sections["Notebooks" if len(name.parts) == 1 else "Solutions of the exercises"]
+        section.append(f'<p><a href="{name.with_suffix(".html").as_posix()}">{title}</a></p>')
+        print(f"{time.monotonic() - start:.0f} s", flush=True)
+    pictures = [path.name for path in sorted(build.iterdir()) if path.suffix in (".png", ".gif")]
+    sections["Pictures made on the way"] = [f'<p><img src="{name}" alt="{name}"></p>' for name in pictures]
+    body = "\n".join(f"<h2>{heading}</h2>\n" + "\n".join(lines) for heading, lines in sections.items())
+    (build / "index.html").write_text(INDEX.format(body=body), encoding="utf-8")
+    print(f"Open {build / 'index.html'} in a browser.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1] if len(sys.argv) > 1 else HERE.parent / "build")))

@@ -1,0 +1,108 @@
+"""The structure of the notebooks: what a reader on a web page, and one who runs them, can rely on."""
+
+import ast
+import re
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PATHS = sorted((ROOT / "notebooks").glob("**/0*.ipynb"))
+IMAGES = ("image/png", "image/jpeg", "image/gif")
+
+
+@pytest.fixture(params=PATHS, ids=[str(path.relative_to(ROOT / "notebooks")) for path in PATHS])
+def path(request):
+    return request.param
+
+
+@pytest.fixture
+def notebook(path):
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    return notebook
+
+
+def code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def outputs(notebook):
+    return [output for cell in code_cells(notebook) for output in cell.outputs]
+
+
+def markdown(notebook):
+    return "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+
+
+def test_the_course_is_complete():
+    names = ["features", "gram_matrix", "content_loss", "style_loss", "total_loss", "training_loop"]
+    lessons = [f"{number:02}_{name}.ipynb" for number, name in enumerate(names, start=1)]
+    solutions = [f"solutions/{number:02}_solutions.ipynb" for number in range(1, 7)]
+    assert [path.relative_to(ROOT / "notebooks").as_posix() for path in PATHS] == lessons + solutions
+
+
+def test_stored_outputs_are_those_of_one_clean_run(notebook):
+    counts = [cell.execution_count for cell in code_cells(notebook)]
+    assert counts == list(range(1, len(counts) + 1))
+    assert [output.output_type for output in outputs(notebook) if output.output_type == "error"] == []
+    assert [output.text for output in outputs(notebook) if output.get("name") == "stderr"] == []
+
+
+def test_no_cell_is_empty(notebook):
+    assert all(cell.source.strip() for cell in notebook.cells)
+
+
+def test_every_picture_has_alternative_text(notebook):
+    for output in outputs(notebook):
+        for mime in set(IMAGES) & set(output.get("data", {})):
+            assert len(output.metadata.get(mime, {}).get("alt", "")) > 10
+    assert re.findall(r"!\[\s*\]|<img(?![^>]*alt=)", markdown(notebook)) == []
+
+
+def test_links_and_files_resolve(notebook, path):
+    for target in re.findall(r"\]\(([^)]+)\)", markdown(notebook)):
+        if not target.startswith(("https://", "#")):
+            assert (path.parent / target.split("#")[0]).exists(), target
+
+
+def test_imports_are_installed_by_the_requirements(notebook):
+    required = {
+        re.split(r"[=<>\[]", line)[0].strip().lower()
+        for line in (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+        if line.strip() and not line.startswith(("#", "-"))
+    } | {"ipython"}  # comes with jupyter
+    homes = packages_distributions()
+    for cell in code_cells(notebook):
+        for node in ast.walk(ast.parse(cell.source)):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module] if isinstance(node, ast.ImportFrom) else []
+            for module in {name.split(".")[0] for name in names} - {"nst_keras"}:
+                from_standard_library = module not in homes
+                assert from_standard_library or required & {home.lower() for home in homes[module]}, module
+
+
+def test_nearly_all_printed_outputs_are_compared_and_the_rest_say_why(notebook):
+    printing = [cell for cell in code_cells(notebook) if any("image" not in str(o) for o in cell.outputs)]
+    ignored = [cell for cell in printing if "nbval-ignore-output" in cell.metadata.get("tags", [])]
+    assert len(ignored) <= 0.1 * len(printing)
+    assert all("#" in cell.source for cell in ignored)
+
+
+def test_a_notebook_stays_small(path):
+    assert path.stat().st_size < 2_000_000
+
+
+def test_lessons_open_and_end_as_the_reader_expects(notebook, path):
+    text = markdown(notebook)
+    assert text.startswith(f"# {int(path.name[:2])}. ")
+    if path.parent.name == "solutions":
+        return
+    for heading in ("## Summary", "## Exercises", "## The way on"):
+        assert heading in text
+    assert "After this notebook you can" in text
+    assert re.search(r"\bminutes?\b", text)
+    assert 3 <= len(re.findall(r"^### Exercise", text, re.MULTILINE)) <= 5
+    assert f"solutions/{path.name[:2]}_solutions.ipynb" in text
