@@ -9,10 +9,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-# In a checkout `data/` stands beside the package; an installed wheel carries it inside.
-DATA = next(
-    folder / "data" for folder in (Path(__file__).parents[1], Path(__file__).parent) if (folder / "data").is_dir()
-)
+# An installed wheel carries `data/` inside; in a checkout it stands beside the package.
+_PACKAGE = Path(__file__).parent
+DATA = _PACKAGE / "data" if (_PACKAGE / "data").is_dir() else _PACKAGE.parent / "data"
 BUNDLED = {path.stem: path for kind in ("content", "style") for path in sorted((DATA / kind).glob("*.jpg"))}
 
 
@@ -40,33 +39,34 @@ def load_image(source, size=None):
     from nst_keras._tensorflow import tf  # takes seconds; `open_picture` alone must not
 
     if isinstance(source, str | os.PathLike | bytes | bytearray | Image.Image):
-        pixels = _picture_to_array(open_picture(source))
+        picture = open_picture(source)
+        height, width = picture.height, picture.width
+        pixels = _picture_to_array(picture, size)
     else:
         pixels = _array_to_rgb(np.asarray(source))
+        height, width = pixels.shape[:2]
     image = tf.constant(pixels[None])
-    if size is None:
-        return image
-    return resize_image(image, fitted_shape(*pixels.shape[:2], size))
+    return image if size is None else resize_image(image, fitted_shape(height, width, size))
 
 
 def open_picture(source):
-    """Open and decode a file, bytes or a bundled picture with Pillow; a PIL image is returned as it is.
+    """Open and decode a file, bytes, a bundled picture or a PIL image with Pillow, and turn it upright.
 
     Raises:
         FileNotFoundError, ValueError: as `load_image`, in one sentence that names the file.
     """
-    if isinstance(source, Image.Image):
-        return source
+    name, file = "this picture", source
     if isinstance(source, bytes | bytearray):
-        name, file = "these bytes", io.BytesIO(source)
-    else:
+        file = io.BytesIO(source)
+    elif not isinstance(source, Image.Image):
         name = file = find_picture(source)
     try:
         with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # remarks on odd metadata
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            picture = Image.open(file)
+            picture = source if isinstance(source, Image.Image) else Image.open(file)
             picture.load()
-            return picture
+            return ImageOps.exif_transpose(picture)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         limit = Image.MAX_IMAGE_PIXELS / 1e6
         raise ValueError(f"{name} has more than {limit:.0f} million pixels; make it smaller first.") from None
@@ -174,15 +174,17 @@ def resize_image(image, shape):
     return tf.clip_by_value(tf.image.resize(image, shape, method="bicubic", antialias=True), 0.0, 1.0)
 
 
-def _picture_to_array(picture):
-    picture = ImageOps.exif_transpose(picture)
+def _picture_to_array(picture, size=None):
     if picture.mode.startswith(("I", "F")):  # 16 bits, 32 bits or float: Pillow's own conversion would clip at 255
         values = np.asarray(picture)
         return _array_to_rgb(values.astype(np.uint16) if _fits_uint16(values) else values)
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
-    return _array_to_rgb(np.asarray(picture.convert("RGB")))
+    picture = picture.convert("RGB")
+    if size is not None and max(picture.size) >= 4 * fitted_shape(1, 1, size)[0]:
+        picture = picture.reduce(max(picture.size) // (2 * size))  # a large photo would take gigabytes as floats
+    return _array_to_rgb(np.asarray(picture))
 
 
 def _fits_uint16(values):

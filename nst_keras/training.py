@@ -99,11 +99,11 @@ def transfer_style(
     content_layers, style_layers = layer_weights(content_layers), layer_weights(style_layers)
     _check_numbers(content_weight, style_weight, total_variation_weight, content_layers, style_layers, steps, seed)
     optimizer = _checked_optimizer(optimizer)
-    content, style = load_image(content), load_image(style)
-    shape = fitted_shape(*content.shape[1:3], size)
+    content, style = load_image(content, size), load_image(style, size)
     extractor = FeatureExtractor(content_layers | style_layers, vgg16)
-    _check_sides(extractor, shape, fitted_shape(*style.shape[1:3], size))
+    _check_sides(extractor, content=content, style=style)
 
+    shape = tuple(content.shape[1:3])
     stages = plan_stages(*shape, steps, coarse_to_fine)
     image = _starting_image(init, content, stages[0][:2], seed)
     if verbose:
@@ -374,10 +374,11 @@ def _check_numbers(content_weight, style_weight, total_variation_weight, content
         raise ValueError(f"seed must be a whole number from 0 up, not {seed!r}.")
 
 
-def _check_sides(extractor, *shapes):
-    for height, width in shapes:
+def _check_sides(extractor, **images):
+    for name, image in images.items():
+        height, width = image.shape[1:3]
         if min(height, width) < extractor.smallest_side:
             raise ValueError(
-                f"At this size a picture would have {width}×{height} pixels, but {', '.join(extractor.layers)} need "
-                f"at least {extractor.smallest_side} on every side; raise size or cut the picture to another shape."
+                f"At this size the {name} image has {width}×{height} pixels, but {', '.join(extractor.layers)} need "
+                f"at least {extractor.smallest_side} on every side. Raise size, or cut the image to another shape."
             )

@@ -163,7 +163,7 @@ def test_files_that_are_no_images_are_named(tmp_path):
         path.write_bytes(contents)
         with pytest.raises(ValueError, match=name):
             load_image(path)
-    with pytest.raises(ValueError, match="these bytes"):
+    with pytest.raises(ValueError, match="this picture is not"):
         load_image(b"hello")
     with pytest.raises(ValueError, match="is a folder"):
         load_image(tmp_path)
