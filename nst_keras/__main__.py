@@ -1,12 +1,20 @@
 """The command line: nst-keras CONTENT STYLE -o OUT."""
 
 import argparse
+import json
+import signal
 import sys
+import tempfile
+import time
+from contextlib import suppress
 from pathlib import Path
 
-from nst_keras.images import BUNDLED, check_output_path, open_picture, save_image, to_pil
+import numpy as np
+
+from nst_keras.images import BUNDLED, check_output_path, open_picture, replacing, save_image, to_pil
 
 GIF_FRAMES = 60
+SECONDS_BETWEEN_CHECKPOINTS = 10
 
 
 def build_parser():
@@ -41,6 +49,7 @@ def build_parser():
 
     run = parser.add_argument_group("the run")
     option = run.add_argument
+    option("--resume", action="store_true", help="continue an interrupted run: give its arguments again, and this")
     option("--init", help='what to start from: "noise", "content", or a picture (noise)')
     option("--optimizer", choices=["lbfgs", "adam"], help="(lbfgs)")
     option("--steps", type=int, help="over all stages together (400)")
@@ -54,7 +63,7 @@ def build_parser():
 
 
 def layers(text):
-    """ "a,b" -> ["a", "b"]; "a=1,b=2" -> {"a": 1.0, "b": 2.0}."""
+    """Turn "a,b" into ["a", "b"], and "a=1,b=2" into {"a": 1.0, "b": 2.0}."""
     parts = [part.strip() for part in text.split(",")]
     if not any("=" in part for part in parts):
         return parts
@@ -69,28 +78,34 @@ def main(arguments=None):
     """Run the command line; return the exit status: 0, 2 for bad input, 1 for a diverged, 130 for a stopped run."""
     options = vars(build_parser().parse_args(arguments))
     output, gif, overwrite = Path(options.pop("output")), options.pop("gif"), options.pop("overwrite")
+    resume = options.pop("resume")
     try:
         for path in filter(None, (output, gif)):
             check_output_path(path, animation=path is gif)
-            if Path(path).exists() and not overwrite:
+            if Path(path).exists() and not (overwrite or resume):
                 raise FileExistsError(f"{path} exists; choose another name, or add --overwrite.")
-        pictures = [open_picture(options.pop("content")), open_picture(options.pop("style"))]
-        if options["init"] not in (None, "noise", "content"):
-            options["init"] = open_picture(options["init"])
-        return stylise(*pictures, output, gif, **options)
+        for name in ("content", "style", "init"):
+            if options[name] not in (None, "noise") and (name, options[name]) != ("init", "content"):
+                open_picture(options[name])
+        checkpoint = Checkpoint(output, options)
+        return stylise(output, gif, checkpoint, checkpoint.load() if resume else {}, **options)
     except KeyboardInterrupt:
         print("\nStopped before the first step; nothing was saved.", file=sys.stderr)
         return 130
+    except MemoryError:
+        print("nst-keras: There is not enough memory; choose a smaller --size.", file=sys.stderr)
+        return 2
     except (OSError, ValueError, ImportError) as error:
         print(f"nst-keras: {error}", file=sys.stderr)
         return 2
 
 
-def stylise(content, style, output, gif, *, weights, pooling, **options):
+def stylise(output, gif, checkpoint, done, *, content, style, weights, pooling, **options):
     """Transfer the style, save what came out, and return the exit status."""
     from nst_keras import load_vgg16, plotting, transfer_style
 
-    options = {name: value for name, value in options.items() if value is not None}
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill is answered like Ctrl-C
+    options = {name: value for name, value in options.items() if value is not None} | done
     frames = []
 
     def film(step, losses, image):
@@ -98,17 +113,69 @@ def stylise(content, style, output, gif, *, weights, pooling, **options):
         if len(frames) == 2 * GIF_FRAMES:  # keep every second picture: a long run must not fill the memory
             del frames[::2]
 
-    image, history = transfer_style(
-        content, style, vgg16=load_vgg16(weights, pooling), callbacks=[film] if gif else [], **options
-    )
-    save_image(output, image)
-    print(f"Saved {output}")
+    callbacks = [checkpoint.save_now_and_then] + ([film] if gif else [])
+    image, history = transfer_style(content, style, vgg16=load_vgg16(weights, pooling), callbacks=callbacks, **options)
+    if not history.epoch:
+        raise KeyboardInterrupt
+    stopped = history.params["stopped"]
+    interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)  # an impatient second Ctrl-C must not lose the picture
+    save_somewhere(output, image)
+    if stopped == "interrupted":
+        checkpoint.save()
+        print(f"Interrupted after step {history.epoch[-1]}. The same command with --resume goes on.", file=sys.stderr)
+    else:
+        checkpoint.path.unlink(missing_ok=True)
+    signal.signal(signal.SIGINT, interrupt)
     if gif and frames:
         plotting.save_animation(gif, frames)
         print(f"Saved {gif}")
-    if history.params["stopped"]:
-        print(f"The run {history.params['stopped']} after {history.params['steps']} steps.", file=sys.stderr)
-    return {None: 0, "interrupted": 130, "diverged": 1}[history.params["stopped"]]
+    return {None: 0, "interrupted": 130, "diverged": 1}[stopped]
+
+
+def save_somewhere(output, image):
+    """Save the picture; if its place has become impossible during the run, in the folder for temporary files."""
+    try:
+        save_image(output, image)
+    except OSError as error:
+        refuge = Path(tempfile.mkdtemp()) / output.name
+        save_image(refuge, image)
+        raise OSError(f"{output} cannot be written ({error}); the picture is in {refuge}.") from error
+    print(f"Saved {output}")
+
+
+class Checkpoint:
+    """The picture so far, in a file beside the output, from which an interrupted run can go on."""
+
+    def __init__(self, output, options):
+        self.path = output.with_name(output.name + ".checkpoint.npz")
+        self.arguments = json.dumps(options, sort_keys=True)
+        self.saved = time.monotonic()
+        self.latest = None
+
+    def save_now_and_then(self, step, losses, image):
+        """A callback for `transfer_style`."""
+        self.latest = {"step": step, "image": image.numpy()}
+        if time.monotonic() - self.saved > SECONDS_BETWEEN_CHECKPOINTS:
+            with suppress(OSError):  # a full disk is no reason to give up the run
+                self.save()
+
+    def save(self):
+        with replacing(self.path) as unfinished:
+            np.savez(unfinished, arguments=self.arguments, **self.latest)
+        self.saved = time.monotonic()
+
+    def load(self):
+        """Return the options of `transfer_style` that continue the run."""
+        if not self.path.is_file():
+            raise FileNotFoundError(f"There is no {self.path} to resume from: a run that is interrupted leaves one.")
+        try:
+            with np.load(self.path, allow_pickle=False) as saved:
+                arguments, step, image = str(saved["arguments"]), int(saved["step"]), saved["image"]
+        except Exception as error:  # a damaged file raises anything
+            raise ValueError(f"{self.path} is damaged ({error}); delete it and start again.") from error
+        if arguments != self.arguments:
+            raise ValueError(f"{self.path} is of a run with other arguments: {arguments}. Give these to resume it.")
+        return {"init": image, "initial_step": step}
 
 
 if __name__ == "__main__":

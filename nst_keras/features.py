@@ -1,11 +1,14 @@
 """VGG16 as a feature extractor: the only place that knows the network, BGR and the ImageNet means."""
 
+import hashlib
+import warnings
 from pathlib import Path
 
 from nst_keras._tensorflow import keras, tf
 from nst_keras.images import DATA
 
 BUNDLED_WEIGHTS = DATA / "vgg16" / "vgg16_imagenet_notop.weights.h5"
+BUNDLED_SHA256 = "3db68046dc660cf3607a1c711f61f60b2e1249a883acbfa0e37fea7b0ba7ecf0"
 
 
 def load_vgg16(weights="bundled", pooling="max"):
@@ -31,6 +34,10 @@ def load_vgg16(weights="bundled", pooling="max"):
     """
     if pooling not in ("max", "average"):
         raise ValueError(f'pooling is "max" or "average", not {pooling!r}.')
+    if keras.config.floatx() == "float16":
+        raise ValueError(
+            "Keras is set to float16, in which the losses overflow; keras.config.set_floatx('float32') sets it back."
+        )
     if weights == "imagenet":
         try:
             vgg16 = keras.applications.VGG16(include_top=False, weights="imagenet")
@@ -42,8 +49,15 @@ def load_vgg16(weights="bundled", pooling="max"):
         path = BUNDLED_WEIGHTS if weights == "bundled" else Path(weights)
         if not path.is_file():
             raise FileNotFoundError(f'There is no weights file {path}; weights="imagenet" downloads one.')
+        if weights == "bundled" and _sha256(path) != BUNDLED_SHA256:
+            raise ValueError(
+                f"{path} is damaged: it is not the file that comes with the project. Get that file again, for "
+                'instance with git checkout, or use weights="imagenet".'
+            )
         try:
-            vgg16 = keras.applications.VGG16(include_top=False, weights=str(path))
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", UserWarning)  # Keras only warns of layers it finds no weights for
+                vgg16 = keras.applications.VGG16(include_top=False, weights=str(path))
         except Exception as error:  # h5py and Keras raise OSError, KeyError, ValueError …
             raise ValueError(
                 f"{path} does not hold the weights of VGG16 without its top as Keras saves them ({error})."
@@ -52,6 +66,11 @@ def load_vgg16(weights="bundled", pooling="max"):
         vgg16 = _with_average_pooling(vgg16)
     vgg16.trainable = False
     return vgg16
+
+
+def _sha256(path):
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _with_average_pooling(vgg16):

@@ -47,6 +47,7 @@ def transfer_style(
     init="noise",
     optimizer="lbfgs",
     steps=400,
+    initial_step=0,
     coarse_to_fine=True,
     seed=0,
     callbacks=(),
@@ -72,6 +73,7 @@ def transfer_style(
         init: what the generated image starts from: "noise", "content", or an image.
         optimizer: "lbfgs", "adam", or a Keras optimizer (for pixels in [0, 1]; only its settings are used).
         steps: number of steps, over all stages together.
+        initial_step: how many of them are done already, to continue an interrupted run; `init` is its last picture.
         coarse_to_fine: start small and enlarge stage by stage; False runs all steps at full size.
         seed: of the noise. The same seed on the same machine gives the same picture.
         callbacks: functions called after every step as callback(step, losses, image): step from 1, losses as
@@ -98,13 +100,15 @@ def transfer_style(
     """
     content_layers, style_layers = layer_weights(content_layers), layer_weights(style_layers)
     _check_numbers(content_weight, style_weight, total_variation_weight, content_layers, style_layers, steps, seed)
+    if not isinstance(initial_step, numbers.Integral) or not 0 <= initial_step < steps:
+        raise ValueError(f"initial_step must be a whole number from 0 to {steps - 1}, not {initial_step!r}.")
     optimizer = _checked_optimizer(optimizer)
     content, style = load_image(content, size), load_image(style, size)
     extractor = FeatureExtractor(content_layers | style_layers, vgg16)
     _check_sides(extractor, content=content, style=style)
 
     shape = tuple(content.shape[1:3])
-    stages = plan_stages(*shape, steps, coarse_to_fine)
+    stages = _stages_left(plan_stages(*shape, steps, coarse_to_fine), initial_step)
     image = _starting_image(init, content, stages[0][:2], seed)
     if verbose:
         callbacks = [*callbacks, _progress_bar(stages)]
@@ -115,7 +119,7 @@ def transfer_style(
         image = canvas[:, MARGIN:-MARGIN, MARGIN:-MARGIN]
         records.append({**losses, "size": max(image.shape[1:3])})
         for callback in callbacks:
-            callback(len(records), losses, image)
+            callback(initial_step + len(records), losses, image)
 
     try:
         for *stage_shape, stage_steps in stages:
@@ -138,8 +142,9 @@ def transfer_style(
         if not records:
             raise ValueError(f"{error} in the first step. {advice}") from None
         stopped = "diverged"
-        warnings.warn(f"{error} after step {len(records)}: the picture of that step is kept. {advice}", stacklevel=2)
-    return resize_image(image, shape), _history(records, stages, stopped)
+        step = initial_step + len(records)
+        warnings.warn(f"{error} after step {step}: the picture of that step is kept. {advice}", stacklevel=2)
+    return resize_image(image, shape), _history(records, initial_step, stages, stopped)
 
 
 def make_objective(
@@ -187,7 +192,7 @@ def make_objective(
         }
         content = weighted_sum(content_losses, content_layers)
         style = weighted_sum(style_losses, style_layers)
-        variation = total_variation_loss(image)
+        variation = tf.cast(total_variation_loss(image), style.dtype)  # Keras may be set to float64
         total = total_loss(content, style, content_weight, style_weight) + total_variation_weight * variation
         by_layer = {f"style_loss/{layer}": loss for layer, loss in style_losses.items()}
         named = {"total_loss": total, "content_loss": content, "style_loss": style, "total_variation_loss": variation}
@@ -234,6 +239,16 @@ def plan_stages(height, width, steps, coarse_to_fine=True):
     spare = (steps - len(shapes)) * np.cumsum(shares) / np.sum(shares)  # every stage has at least one step
     counts = 1 + np.diff(np.rint(spare), prepend=0).astype(int)
     return [(*shape, int(count)) for shape, count in zip(shapes, counts, strict=True)]
+
+
+def _stages_left(stages, done):
+    left = []
+    for height, width, steps in stages:
+        skipped = min(done, steps)
+        done -= skipped
+        if skipped < steps:
+            left.append((height, width, steps - skipped))
+    return left
 
 
 def layer_weights(layers):
@@ -337,9 +352,9 @@ def _progress_bar(stages):
     return update
 
 
-def _history(records, stages, stopped):
+def _history(records, initial_step, stages, stopped):
     history = keras.callbacks.History()
-    history.epoch = list(range(1, len(records) + 1))
+    history.epoch = list(range(initial_step + 1, initial_step + len(records) + 1))
     history.history = {name: [losses[name] for losses in records] for name in (records[0] if records else ())}
     history.params = {"steps": len(records), "stages": stages, "stopped": stopped}
     return history

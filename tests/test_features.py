@@ -109,6 +109,28 @@ def test_wrong_weights_are_refused(tmp_path):
         load_vgg16(pooling="min")
 
 
+def test_damaged_bundled_weights_are_noticed(tmp_path, monkeypatch):
+    damaged = tmp_path / "vgg16.weights.h5"
+    contents = bytearray(BUNDLED_WEIGHTS.read_bytes())
+    contents[10_000_000] ^= 1
+    damaged.write_bytes(contents)
+    monkeypatch.setattr("nst_keras.features.BUNDLED_WEIGHTS", damaged)
+    with pytest.raises(ValueError, match=r"vgg16\.weights\.h5 is damaged"):
+        load_vgg16()
+    monkeypatch.setattr("nst_keras.features.BUNDLED_WEIGHTS", tmp_path / "gone.h5")
+    with pytest.raises(FileNotFoundError, match=r"no weights file .*gone\.h5"):
+        load_vgg16()
+
+
+def test_float16_is_refused():
+    keras.config.set_floatx("float16")
+    try:
+        with pytest.raises(ValueError, match=r"float16.*set_floatx\('float32'\)"):
+            load_vgg16()
+    finally:
+        keras.config.set_floatx("float32")
+
+
 def test_a_wrong_layer_is_answered_with_those_that_exist(vgg16):
     with pytest.raises(ValueError, match=r"no layer 'conv1_1'; its layers are block1_conv1, .*block5_pool\."):
         FeatureExtractor(["block1_conv1", "conv1_1"], vgg16)

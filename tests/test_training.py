@@ -217,6 +217,27 @@ def test_total_variation_makes_the_picture_smoother(vgg16, content, style):
     assert curves[1]["total_variation_loss"][-1] < 0.5 * curves[0]["total_variation_loss"][-1]
 
 
+def test_an_interrupted_run_goes_on_where_it_stopped(vgg16):
+    options = {"size": 96, "steps": 30, "verbose": 0, "vgg16": vgg16}
+    whole, history = transfer_style("cat", "poppies", **options)
+    images, steps = {}, []
+    for stop in (13, 24):
+
+        def interrupt(step, losses, image, stop=stop):
+            images[step] = image
+            steps.append(step)
+            if step == stop:
+                raise KeyboardInterrupt
+
+        start = {"init": images[13], "initial_step": 13} if images else {}
+        transfer_style("cat", "poppies", callbacks=[interrupt], **options, **start)
+    resumed, rest = transfer_style("cat", "poppies", init=images[24], initial_step=24, **options)
+    assert steps + rest.epoch == history.epoch == list(range(1, 31))
+    assert rest.params["stages"] == [(*history.params["stages"][-1][:2], 6)]
+    assert resumed.shape == whole.shape
+    assert rest.history["total_loss"][-1] < 1.5 * history.history["total_loss"][-1]
+
+
 @pytest.mark.parametrize("coarse_to_fine", [True, False])
 def test_ctrl_c_returns_the_picture_so_far(vgg16, content, style, coarse_to_fine):
     images = []
@@ -268,6 +289,7 @@ def test_a_loss_that_is_never_finite_is_an_error(vgg16, content, style):
     [
         ({"steps": 0}, "steps must be a whole number from 1 up, not 0"),
         ({"steps": 2.5}, "not 2.5"),
+        ({"initial_step": 6}, "initial_step must be a whole number from 0 to 5, not 6"),
         ({"seed": -1}, "seed .* not -1"),
         ({"content_weight": -1}, "content_weight must be a number from 0 up, not -1"),
         ({"style_weight": float("nan")}, "style_weight .* not nan"),
@@ -278,7 +300,7 @@ def test_a_loss_that_is_never_finite_is_an_error(vgg16, content, style):
         ({"content_weight": 0, "style_weight": 0}, "both 0"),
         ({"optimizer": "newton"}, "not 'newton'"),
         ({"init": "cubism"}, "no file cubism"),
-        ({"size": 20}, "20×13 pixels.*at least 16"),
+        ({"size": 20}, "content image has 20×13 pixels.*at least 16"),
         ({"size": 0}, "size is the longer side"),
         ({"content": np.full((4, 4, 3), 200.0)}, "Divide"),
     ],
