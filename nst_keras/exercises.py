@@ -62,7 +62,7 @@ class Exercise:
     def _hint(self, result, arguments):
         for mistake in self.mistakes:
             wrong = np.asarray(mistake.function(*_copies(arguments)))
-            if wrong.shape == result.shape and np.allclose(result, wrong, rtol=1e-4, atol=1e-6):
+            if wrong.shape == result.shape and np.allclose(result, wrong, rtol=1e-4, atol=1e-6, equal_nan=True):
                 return f"Hint: {mistake.hint}"
         return ""
 
@@ -108,14 +108,188 @@ def _by_position(features):
 
 # 01: features
 
+_BGR_MEANS = np.array([103.939, 116.779, 123.68], np.float32)  # of ImageNet's training pictures
+
+
+def _preprocess(image):
+    return image[..., ::-1] * np.float32(255) - _BGR_MEANS
+
+
+def _feature_shape(height, width, poolings, channels):
+    return height // 2**poolings, width // 2**poolings, channels
+
+
+def _receptive_field(layers):
+    field, step = 1, 1
+    for kernel, stride in layers:
+        field += (kernel - 1) * step
+        step *= stride
+    return field
+
+
+def _receptive_field_stepping_first(layers):
+    field, step = 1, 1
+    for kernel, stride in layers:
+        step *= stride
+        field += (kernel - 1) * step
+    return field
+
+
+_ORANGE = np.array([[[[1.0, 0.5, 0.0]]]], np.float32)
+
+check_preprocess = Exercise(
+    "preprocess",
+    _preprocess,
+    {
+        "one orange pixel": (_ORANGE,),
+        "red, green, blue and white": (np.array([[[[1, 0, 0], [0, 1, 0]], [[0, 0, 1], [1, 1, 1]]]], np.float32),),
+    },
+    (
+        Mistake(
+            "the network was trained on values from 0 to 255, and its means are given on that scale.",
+            lambda image: image[..., ::-1] - _BGR_MEANS,
+        ),
+        Mistake(
+            "your channels are still in the order red, green, blue; the network and its means begin with blue.",
+            lambda image: image * np.float32(255) - _BGR_MEANS,
+        ),
+        Mistake(
+            "the result is still RGB: its first channel should be blue.",
+            lambda image: image * np.float32(255) - _BGR_MEANS[::-1],
+        ),
+        Mistake(
+            "every channel got the mean of another colour. Put both into the same order.",
+            lambda image: image[..., ::-1] * np.float32(255) - _BGR_MEANS[::-1],
+        ),
+        Mistake(
+            "your means were added. Afterwards the average picture should be near zero.",
+            lambda image: image[..., ::-1] * np.float32(255) + _BGR_MEANS,
+        ),
+        Mistake(
+            "the means are still to be subtracted.",
+            lambda image: image[..., ::-1] * np.float32(255),
+        ),
+    ),
+)
+
+check_relu = Exercise(
+    "relu",
+    lambda before: np.maximum(before, 0),
+    {
+        "one position, four channels": (np.array([[[[-3, 0, 2, 5]]]], np.float32),),
+        "nine positions, two channels": (_features(3, 3, 2, seed=3) - 2,),
+    },
+    (
+        Mistake("a negative value should become zero, not positive.", np.abs),
+        Mistake("you kept the values below zero and dropped those above.", lambda before: np.minimum(before, 0)),
+        Mistake(
+            "you say where a unit fires. ReLU also keeps how strongly it does.",
+            lambda before: (before > 0).astype(np.float32),
+        ),
+    ),
+)
+
+check_feature_shape = Exercise(
+    "feature_shape",
+    _feature_shape,
+    {
+        "224×224 pixels, 3 poolings, 512 channels": (224, 224, 3, 512),
+        "267 rows, 400 columns, 2 poolings, 256 channels": (267, 400, 2, 256),
+    },
+    (
+        Mistake(
+            "the second pooling halves what the first has already halved.",
+            lambda height, width, poolings, channels: (height // (2 * poolings), width // (2 * poolings), channels),
+        ),
+        Mistake(
+            "rows come first, then columns.",
+            lambda height, width, poolings, channels: (width // 2**poolings, height // 2**poolings, channels),
+        ),
+        Mistake(
+            "there is no part of a unit: a row or column that finds no partner is dropped.",
+            lambda height, width, poolings, channels: (height / 2**poolings, width / 2**poolings, channels),
+        ),
+        Mistake(
+            "a row or column that finds no partner is dropped, not kept.",
+            lambda height, width, poolings, channels: (-(-height // 2**poolings), -(-width // 2**poolings), channels),
+        ),
+    ),
+)
+
+check_receptive_field = Exercise(
+    "receptive_field",
+    _receptive_field,
+    {
+        "one convolution": (((3, 1),),),
+        "two convolutions": (((3, 1), (3, 1)),),
+        "a convolution, a pooling, two convolutions": (((3, 1), (2, 2), (3, 1), (3, 1)),),
+        "two blocks": (((3, 1), (3, 1), (2, 2), (3, 1), (3, 1), (2, 2), (3, 1)),),
+    },
+    (
+        Mistake(
+            "before the first layer a unit is a pixel, and a pixel sees itself.",
+            lambda layers: _receptive_field(layers) - 1,
+        ),
+        Mistake(
+            "neighbouring windows overlap: count only the pixels that a layer adds.",
+            lambda layers: sum(kernel for kernel, stride in layers),
+        ),
+        Mistake(
+            "after a pooling, neighbouring units are two pixels apart, and a kernel reaches further.",
+            lambda layers: 1 + sum(kernel - 1 for kernel, stride in layers),
+        ),
+        Mistake(
+            "a window is measured with the step of its input. The layer's own stride counts from the next layer on.",
+            _receptive_field_stepping_first,
+        ),
+    ),
+)
+
 
 # 02: Gram matrix
+
+
+def _cosine_gram(features):
+    """The Gram matrix divided by the lengths of both channels; 0 for a channel that never fires."""
+    gram = _by_position(features).T @ _by_position(features)
+    length = np.sqrt(np.diag(gram))
+    both = np.outer(length, length)
+    return np.divide(gram, both, out=np.zeros_like(gram), where=both > 0)
+
+
+def _centred_gram(features):
+    centred = _by_position(features) - _by_position(features).mean(axis=0)
+    return centred.T @ centred
+
+
+def _correlation(features):
+    gram = _centred_gram(features)
+    deviation = np.sqrt(np.diag(gram))
+    both = np.outer(deviation, deviation)
+    return np.divide(gram, both, out=np.zeros_like(gram), where=both > 0)
+
+
+def _silent(features, channel):
+    features[..., channel] = 0
+    return features
+
+
+def _gram_over(divisor):
+    """The Gram matrix divided by a function of its own entries on the diagonal; silent channels give 0."""
+
+    def wrong(features):
+        gram = _by_position(features).T @ _by_position(features)
+        by = np.broadcast_to(divisor(np.diag(gram)), gram.shape)
+        return np.divide(gram, by, out=np.zeros_like(gram), where=by > 0)
+
+    return wrong
+
 
 check_gram_matrix = Exercise(
     "gram_matrix",
     losses.gram_matrix,
     {
-        "two positions, two channels": (np.array([[[[1, 2], [3, 0]]]], np.float32),),
+        "three positions, two channels": (np.array([[[[1, 2], [3, 0], [0, 1]]]], np.float32),),
         "four positions, three channels": (_features(2, 2, 3, seed=1),),
         "a wide map": (_features(2, 5, 3, seed=2),),
     },
@@ -129,6 +303,91 @@ check_gram_matrix = Exercise(
             "you divided by the number of positions. The article's Gram matrix is a plain sum.",
             lambda features: _by_position(features).T @ _by_position(features) / _by_position(features).shape[0],
         ),
+        Mistake(
+            "this is only the diagonal, every channel with itself. The other pairs of channels are missing.",
+            lambda features: np.sum(_by_position(features) ** 2, axis=0),
+        ),
+        Mistake(
+            "your table mixes channels and positions. The channels are the last axis: `reshape` must keep it last.",
+            lambda features: features.reshape(features.shape[-1], -1) @ features.reshape(features.shape[-1], -1).T,
+        ),
+        Mistake(
+            "you subtracted the mean of every channel. The Gram matrix is not centred.",
+            _centred_gram,
+        ),
+        Mistake(
+            "you multiplied element by element. A matrix product also sums over the positions.",
+            lambda features: _by_position(features) ** 2,
+        ),
+        Mistake(
+            "this is one matrix for every row of the map. Sum over all positions: lay them out as one axis first.",
+            lambda features: np.swapaxes(features, -1, -2) @ features,
+        ),
+    ),
+)
+
+check_mean_gram_matrix = Exercise(
+    "mean_gram_matrix",
+    losses.mean_gram_matrix,
+    {
+        "3×2 positions, two channels": (_features(3, 2, 2, seed=3),),
+        "a wide map of four channels": (_features(2, 5, 4, seed=4),),
+        "one position": (_features(1, 1, 3, seed=5),),
+    },
+    (
+        Mistake(
+            "this is the Gram matrix itself. Its entries grow with the size of the image: the division is missing.",
+            losses.gram_matrix,
+        ),
+        Mistake(
+            "you divided by the number of channels. The sum runs over positions.",
+            lambda features: losses.gram_matrix(features) / features.shape[-1],
+        ),
+        Mistake(
+            "you divided by the number of all values. The sum runs over positions only, not over channels.",
+            lambda features: losses.gram_matrix(features) / features.size,
+        ),
+        Mistake(
+            "you divided by the square of the number of positions. That belongs to the style loss, where the "
+            "Gram matrix is squared.",
+            lambda features: losses.gram_matrix(features) / (features.shape[1] * features.shape[2]) ** 2,
+        ),
+        Mistake(
+            "you divided by the height of the map. How many positions does the whole map have?",
+            lambda features: losses.gram_matrix(features) / features.shape[1],
+        ),
+    ),
+)
+
+check_cosine_gram = Exercise(
+    "cosine_gram",
+    _cosine_gram,
+    {
+        "two channels of lengths 5 and 13": (np.array([[[[3, 12], [4, 5]]]], np.float32),),
+        "a wide map": (_features(2, 4, 3, seed=6),),
+        "a channel that never fires": (_silent(_features(3, 3, 3, seed=7), channel=1),),
+    },
+    (
+        Mistake(
+            "you divided by the squared lengths. The diagonal of the Gram matrix holds the squares: take the root.",
+            _gram_over(lambda diagonal: np.outer(diagonal, diagonal)),
+        ),
+        Mistake(
+            "you divided by the length of one of the two channels only; the result should be symmetric.",
+            _gram_over(lambda diagonal: np.sqrt(diagonal)[:, None]),
+        ),
+        Mistake(
+            "you divided by the length of one of the two channels only; the result should be symmetric.",
+            _gram_over(lambda diagonal: np.sqrt(diagonal)[None, :]),
+        ),
+        Mistake(
+            "this is the correlation: you subtracted the mean of every channel first. The cosine doesn't.",
+            _correlation,
+        ),
+        Mistake(
+            "this is the Gram matrix itself. Divide by the lengths of the channels.",
+            _gram_over(lambda diagonal: np.ones(())),
+        ),
     ),
 )
 
@@ -136,10 +395,336 @@ check_gram_matrix = Exercise(
 # 03: content loss
 
 
+def _content_gradient(before, content):
+    """dL/dx of the content loss, x the values before ReLU: F − P where x > 0, else 0 (Gatys et al. 2015, eq. 2)."""
+    return np.where(before > 0, before - content, np.float32(0))
+
+
+def _gradient_step(image, gradient, rate):
+    return np.clip(image - rate * gradient, 0, 1)
+
+
+_F = np.array([[[[1, 2], [3, 0]]]], np.float32)
+_P = np.array([[[[1, 0], [0, 1]]]], np.float32)
+
+check_content_loss = Exercise(
+    "content_loss",
+    losses.content_loss,
+    {
+        "two positions, two channels": (_F, _P),
+        "six positions, three channels": (_features(2, 3, 3, seed=8), _features(2, 3, 3, seed=9)),
+        "a map and itself": (_features(2, 2, 3, seed=10), _features(2, 2, 3, seed=10)),
+    },
+    (
+        Mistake("the formula has a factor in front of the sum.", lambda f, p: np.sum((f - p) ** 2)),
+        Mistake(
+            "this is a mean. The content loss is a sum, with a factor in front of it.",
+            lambda f, p: np.mean((f - p) ** 2),
+        ),
+        Mistake("you took the mean over the differences, not the sum.", lambda f, p: np.mean((f - p) ** 2) / 2),
+        Mistake(
+            "this adds the sizes of the differences. In the formula a large difference counts more than several small "
+            "ones.",
+            lambda f, p: np.sum(np.abs(f - p)) / 2,
+        ),
+        Mistake(
+            "this is the length of the difference. The loss has no root.",
+            lambda f, p: np.sqrt(np.sum((f - p) ** 2)),
+        ),
+        Mistake("the order matters: subtract first, then square.", lambda f, p: np.sum(f**2 - p**2) / 2),
+        Mistake(
+            "your differences cancel, because the sum comes before the square.",
+            lambda f, p: np.sum(f - p) ** 2 / 2,
+        ),
+        Mistake(
+            "there is a loss for every channel left. Sum over positions and over channels.",
+            lambda f, p: np.sum((f - p) ** 2, axis=(0, 1, 2)) / 2,
+        ),
+    ),
+)
+
+check_content_gradient = Exercise(
+    "content_gradient",
+    _content_gradient,
+    {
+        "two positions, two channels": (np.array([[[[1, 2], [3, -1]]]], np.float32), _P),
+        "six positions, three channels": (_features(2, 3, 3, seed=11) - 2, _features(2, 3, 3, seed=12)),
+    },
+    (
+        Mistake(
+            "every sign is turned round: this is the direction in which the loss falls. The gradient points where it "
+            "grows.",
+            lambda before, content: -_content_gradient(before, content),
+        ),
+        Mistake(
+            "every value is twice too large. What is the factor in front of the sum for?",
+            lambda before, content: 2 * _content_gradient(before, content),
+        ),
+        Mistake(
+            "where ReLU gives 0, a small change of the value before it changes nothing, so the gradient there is 0.",
+            lambda before, content: np.maximum(before, 0) - content,
+        ),
+        Mistake(
+            "you compared the values before ReLU with the features of the content image. Where ReLU gives 0, no "
+            "gradient passes.",
+            lambda before, content: before - content,
+        ),
+        Mistake(
+            "you asked where the content image fires. The gradient passes through the ReLU of the generated image.",
+            lambda before, content: np.where(content > 0, np.maximum(before, 0) - content, 0),
+        ),
+    ),
+)
+
+check_gradient_step = Exercise(
+    "gradient_step",
+    _gradient_step,
+    {
+        "one pixel": (np.array([[[[0.5, 0.9, 0.1]]]], np.float32), np.array([[[[1, -1, 2]]]], np.float32), 0.2),
+        "six pixels": (_features(2, 3, 3, seed=13) / 4, _features(2, 3, 3, seed=14) - 2, 0.05),
+    },
+    (
+        Mistake(
+            "this step climbs. The gradient points where the loss grows.",
+            lambda image, gradient, rate: np.clip(image + rate * gradient, 0, 1),
+        ),
+        Mistake(
+            "some values have left the range of an image, 0 to 1.",
+            lambda image, gradient, rate: image - rate * gradient,
+        ),
+        Mistake(
+            "in this course white is 1, not 255.",
+            lambda image, gradient, rate: np.clip(image - rate * gradient, 0, 255),
+        ),
+        Mistake(
+            "the rate is missing: the whole gradient is far too long a step.",
+            lambda image, gradient, rate: np.clip(image - gradient, 0, 1),
+        ),
+    ),
+)
+
+
 # 04: style loss
+
+
+def _weighted_sum(layer_losses, weights):
+    return np.sum(weights * layer_losses)
+
+
+def _equal_say(layer_losses):
+    return (1 / layer_losses) / np.sum(1 / layer_losses)
+
+
+def _article_style_loss(generated, style, factor=4, power=2, reduce=np.sum, distance=np.square):
+    """E_l in the article's own words, with the M of the generated image, and with places for mistakes."""
+    f, p = _by_position(generated), _by_position(style)
+    return reduce(distance(f.T @ f - p.T @ p)) / (factor * np.float32(f.size) ** power)  # f.size is N · M
+
+
+check_layer_style_loss = Exercise(
+    "layer_style_loss",
+    losses.layer_style_loss,
+    {
+        "three positions, two channels": (
+            np.array([[[[1, 2], [3, 0], [0, 1]]]], np.float32),
+            np.array([[[[2, 1], [1, 1], [0, 0]]]], np.float32),
+        ),
+        "maps of 3×4, five channels": (_features(3, 4, 5, seed=41), _features(3, 4, 5, seed=42)),
+        "maps of different size": (_features(2, 3, 4, seed=43), _features(3, 5, 4, seed=44)),
+    },
+    (
+        Mistake(
+            "this is the bare sum over the pairs of channels. What does the article divide it by?",
+            lambda generated, style: _article_style_loss(generated, style, factor=1, power=0),
+        ),
+        Mistake(
+            "the factor 4 in the denominator is missing.",
+            lambda generated, style: _article_style_loss(generated, style, factor=1),
+        ),
+        Mistake(
+            "N and M stand in the denominator with an exponent.",
+            lambda generated, style: _article_style_loss(generated, style, power=1),
+        ),
+        Mistake(
+            "you took the mean over the pairs of channels. E_l is a sum: the N² is in the denominator already.",
+            lambda generated, style: _article_style_loss(generated, style, reduce=np.mean),
+        ),
+        Mistake(
+            "you added the differences themselves, so that positive and negative ones cancel.",
+            lambda generated, style: _article_style_loss(generated, style, distance=np.positive),
+        ),
+        Mistake(
+            "you compared the features, position by position. Style compares their Gram matrices.",
+            lambda generated, style: (
+                np.sum((generated - style) ** 2) / (4 * np.float32(generated.size) ** 2)
+                if generated.shape == style.shape
+                else np.float32(np.nan)
+            ),
+        ),
+        Mistake(
+            "right where both maps have the same size. Here they differ: every Gram matrix has its own number of "
+            "positions.",
+            _article_style_loss,
+        ),
+    ),
+)
+
+check_weighted_sum = Exercise(
+    "weighted_sum",
+    _weighted_sum,
+    {
+        "two layers": (np.array([4, 10], np.float32), np.array([0.5, 2], np.float32)),
+        "one layer switched off": (np.array([3, 5, 8], np.float32), np.array([0.75, 0, 0.25], np.float32)),
+        "five layers": (np.array([1, 2, 3, 4, 5], np.float32), np.array([0.2, 0.2, 0.2, 0.2, 0.2], np.float32)),
+    },
+    (
+        Mistake(
+            "every layer counts the same in your sum; use the weights.",
+            lambda layer_losses, weights: np.sum(layer_losses),
+        ),
+        Mistake(
+            "this is the plain mean of the losses; use the weights.",
+            lambda layer_losses, weights: np.mean(layer_losses),
+        ),
+        Mistake(
+            "you divided by the sum of the weights. The article takes the weights as they are.",
+            lambda layer_losses, weights: np.average(layer_losses, weights=weights),
+        ),
+        Mistake(
+            "the products are right, but they are to be added up, not averaged.",
+            lambda layer_losses, weights: np.mean(weights * layer_losses),
+        ),
+        Mistake(
+            "the products are right; one number is wanted, their sum.",
+            lambda layer_losses, weights: weights * layer_losses,
+        ),
+    ),
+)
+
+check_equal_say = Exercise(
+    "equal_say",
+    _equal_say,
+    {
+        "two layers": (np.array([1, 3], np.float32),),
+        "four layers": (np.array([2, 4, 8, 1], np.float32),),
+        "orders of magnitude": (np.array([5e5, 1e9, 2e10, 3e9, 1e6], np.float32),),
+    },
+    (
+        Mistake("the ratios are right, but the weights do not sum to 1.", lambda layer_losses: 1 / layer_losses),
+        Mistake(
+            "the other way round: here the layer with the largest loss gets the largest weight.",
+            lambda layer_losses: layer_losses / np.sum(layer_losses),
+        ),
+        Mistake(
+            "these are equal weights. Multiply them by the losses: are the products equal?",
+            lambda layer_losses: np.full_like(layer_losses, 1 / len(layer_losses)),
+        ),
+        Mistake(
+            "w_l · E_l is equal to 1 over the number of layers everywhere, but the weights do not sum to 1.",
+            lambda layer_losses: 1 / (len(layer_losses) * layer_losses),
+        ),
+    ),
+)
 
 
 # 05: total loss
 
 
 # 06: training loop
+
+def _normalised_step(image, gradient, step):
+    return np.clip(image - step * gradient / np.mean(np.abs(gradient)), 0, 1)
+
+
+check_normalised_step = Exercise(
+    "normalised_step",
+    _normalised_step,
+    {
+        "one pixel": (np.array([[[[0.02, 0.5, 0.98]]]], np.float32), np.array([[[[4, -2, -6]]]], np.float32), 0.1),
+        "a whole image": (_features(3, 4, 3, seed=3) / 4, _features(3, 4, 3, seed=4) - 1, 0.05),
+    },
+    (
+        Mistake(
+            "the loss would rise: the gradient points uphill.",
+            lambda image, gradient, step: _normalised_step(image, -gradient, step),
+        ),
+        Mistake(
+            "some values have left [0, 1], and no longer are colours.",
+            lambda image, gradient, step: image - step * gradient / np.mean(np.abs(gradient)),
+        ),
+        Mistake(
+            "you divided by the largest slope. The mean is wanted, so that the average pixel moves by step.",
+            lambda image, gradient, step: np.clip(image - step * gradient / np.max(np.abs(gradient)), 0, 1),
+        ),
+        Mistake(
+            "in your mean the slopes up and the slopes down cancel. How steep a slope is does not depend on its sign.",
+            lambda image, gradient, step: np.clip(image - step * gradient / np.mean(gradient), 0, 1),
+        ),
+        Mistake(
+            "the step still grows with the gradient. Only its direction should count: divide by its size.",
+            lambda image, gradient, step: np.clip(image - step * gradient, 0, 1),
+        ),
+    ),
+)
+
+
+def _first_adam_step(gradient, rate):
+    return -rate * gradient / (np.abs(gradient) + 1e-7)
+
+
+check_first_adam_step = Exercise(
+    "first_adam_step",
+    _first_adam_step,
+    {
+        "three pixels": (np.array([4, -2, 0.5], np.float32), 0.02),
+        "a large loss": (np.array([3e6, -5e4, 800], np.float32), 0.02),
+        "a pixel without slope": (np.array([0, -7], np.float32), 0.1),
+    },
+    (
+        Mistake(
+            "v̂ is a mean of squares. What must be done to it before it can be compared with m̂?",
+            lambda gradient, rate: -rate * gradient / (gradient**2 + 1e-7),
+        ),
+        Mistake(
+            "m and v start from 0 and are still too small after one step. The formula has two lines that repair that.",
+            lambda gradient, rate: -rate * 0.1 * gradient / (np.sqrt(0.001 * gradient**2) + 1e-7),
+        ),
+        Mistake(
+            "this change goes uphill.",
+            lambda gradient, rate: -_first_adam_step(gradient, rate),
+        ),
+        Mistake(
+            "this is plain gradient descent: the change still grows with the gradient.",
+            lambda gradient, rate: -rate * gradient,
+        ),
+    ),
+)
+
+
+def _stage_sizes(size, stages):
+    return [round(size / 2 ** (stage / 2)) for stage in reversed(range(stages))]
+
+
+check_stage_sizes = Exercise(
+    "stage_sizes",
+    _stage_sizes,
+    {"400 pixels, 5 stages": (400, 5), "320 pixels, 4 stages": (320, 4), "one stage": (240, 1)},
+    (
+        Mistake(
+            "your list goes from fine to coarse. The run starts with the smallest picture.",
+            lambda size, stages: _stage_sizes(size, stages)[::-1],
+        ),
+        Mistake(
+            "your sides double from stage to stage. It is the number of pixels that should double.",
+            lambda size, stages: [round(size / 2**stage) for stage in reversed(range(stages))],
+        ),
+        Mistake(
+            "you cut the fraction off. Take the nearest whole number.",
+            lambda size, stages: [int(size / 2 ** (stage / 2)) for stage in reversed(range(stages))],
+        ),
+        Mistake(
+            "your last stage does not reach the full size.",
+            lambda size, stages: [round(size / 2 ** (stage / 2)) for stage in range(stages, 0, -1)],
+        ),
+    ),
+)

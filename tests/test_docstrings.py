@@ -23,7 +23,8 @@ def test_examples_are_true(module, content, style, tmp_path, monkeypatch):
     assert examples > 0
 
 
-@pytest.mark.parametrize("name", [name for name in nst_keras.__all__ if not name.isupper() and name not in MODULES])
+@pytest.mark.parametrize("name", nst_keras.__all__)
 def test_public_functions_are_documented(name):
-    documentation = inspect.getdoc(getattr(nst_keras, name))
-    assert "Example:" in documentation
+    public = getattr(nst_keras, name)
+    if callable(public):
+        assert "Example:" in inspect.getdoc(public)
