@@ -632,6 +632,7 @@ check_equal_say = Exercise(
 
 # 06: training loop
 
+
 def _normalised_step(image, gradient, step):
     return np.clip(image - step * gradient / np.mean(np.abs(gradient)), 0, 1)
 
