@@ -92,11 +92,8 @@ def main(arguments=None):
     except KeyboardInterrupt:
         print("\nStopped before the first step; nothing was saved.", file=sys.stderr)
         return 130
-    except MemoryError:
-        print("nst-keras: There is not enough memory; choose a smaller --size.", file=sys.stderr)
-        return 2
-    except (OSError, ValueError, ImportError) as error:
-        print(f"nst-keras: {error}", file=sys.stderr)
+    except (OSError, ValueError, ImportError, MemoryError) as error:
+        print(f"nst-keras: {error or 'There is not enough memory; choose a smaller --size.'}", file=sys.stderr)
         return 2
 
 

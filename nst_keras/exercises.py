@@ -630,6 +630,138 @@ check_equal_say = Exercise(
 # 05: total loss
 
 
+def _squared_steps(image, distance=np.square):
+    """The steps down and the steps right of total variation, squared, one by one."""
+    return distance(image[:, 1:] - image[:, :-1]), distance(image[:, :, 1:] - image[:, :, :-1])
+
+
+def _total_variation(image, distance=np.square):
+    down, right = _squared_steps(image, distance)
+    return (np.sum(down) + np.sum(right)) / np.float32(image.shape[1] * image.shape[2])
+
+
+def _balanced_content_loss(generated, content):
+    return losses.content_loss(generated, content) / (content.shape[1] * content.shape[2])
+
+
+def _half_square_sum(generated, content):
+    return np.sum((generated - content) ** 2) / np.float32(2)
+
+
+check_total_loss = Exercise(
+    "total_loss",
+    losses.total_loss,
+    {
+        "content 3, style 5, α 2, β 10": (3.0, 5.0, 2.0, 10.0),
+        "α 0, a texture": (4.0, 7.0, 0.0, 0.5),
+        "β 0, a reconstruction": (4.0, 7.0, 1.5, 0.0),
+        "losses of the usual size": (1e7, 5e7, 1.0, 0.2),
+    },
+    (
+        Mistake(
+            "α and β are swapped. Which of them belongs to the content?",
+            lambda content, style, alpha, beta: alpha * style + beta * content,
+        ),
+        Mistake(
+            "the style counts with its own weight too.", lambda content, style, alpha, beta: alpha * content + style
+        ),
+        Mistake(
+            "the content counts with its own weight too.", lambda content, style, alpha, beta: content + beta * style
+        ),
+        Mistake("neither weight plays a part.", lambda content, style, alpha, beta: content + style),
+        Mistake(
+            "you multiplied the two parts. Then a loss of 0 in one of them would hide the other.",
+            lambda content, style, alpha, beta: alpha * content * beta * style,
+        ),
+        Mistake(
+            "you divided by the sum of the weights. The article takes the weights as they are.",
+            lambda content, style, alpha, beta: (alpha * content + beta * style) / (alpha + beta),
+        ),
+    ),
+)
+
+check_balanced_content_loss = Exercise(
+    "balanced_content_loss",
+    _balanced_content_loss,
+    {
+        "two rows, three columns, one channel": (
+            np.array([[[[1], [2], [4]], [[0], [3], [1]]]], np.float32),
+            np.array([[[[3], [2], [0]], [[0], [1], [1]]]], np.float32),
+        ),
+        "maps of 3×4, two channels": (_features(3, 4, 2, seed=51), _features(3, 4, 2, seed=52)),
+        "maps of 2×5, three channels": (_features(2, 5, 3, seed=53), _features(2, 5, 3, seed=54)),
+    },
+    (
+        Mistake(
+            "this is the content loss as it is. On a map twice as high and twice as wide it is four times as large.",
+            _half_square_sum,
+        ),
+        Mistake(
+            "you divided by the number of channels as well. It is the same at every size and needs no correction.",
+            lambda generated, content: _half_square_sum(generated, content) / content.size,
+        ),
+        Mistake(
+            "you divided by one side of the map only. The loss grows with both.",
+            lambda generated, content: _half_square_sum(generated, content) / content.shape[1],
+        ),
+        Mistake(
+            "the article's content loss has a factor that is missing here.",
+            lambda generated, content: 2 * _balanced_content_loss(generated, content),
+        ),
+        Mistake(
+            "you divided by M². That belongs to the style loss, where M comes in with each of two Gram matrices.",
+            lambda generated, content: (
+                _balanced_content_loss(generated, content) / (content.shape[1] * content.shape[2])
+            ),
+        ),
+    ),
+)
+
+check_total_variation = Exercise(
+    "total_variation",
+    losses.total_variation_loss,
+    {
+        "two rows, three columns": (np.array([[[[1], [3], [0]], [[0], [6], [2]]]], np.float32),),
+        "one colour everywhere": (np.full((1, 3, 4, 3), 0.5, np.float32),),
+        "3×5 pixels, three channels": (_features(3, 5, 3, seed=55),),
+    },
+    (
+        Mistake(
+            "you took the steps as they are, without their sign. Here they are squared.",
+            lambda image: _total_variation(image, np.abs),
+        ),
+        Mistake(
+            "this is the sum. Divided by the number of pixels, it does not depend on the size of the image.",
+            lambda image: np.sum(_squared_steps(image)[0]) + np.sum(_squared_steps(image)[1]),
+        ),
+        Mistake(
+            "you took a step from the last row or column back to the first one, as np.roll does. Those two pixels are "
+            "not neighbours.",
+            lambda image: (
+                np.sum((image - np.roll(image, 1, axis=1)) ** 2 + (image - np.roll(image, 1, axis=2)) ** 2)
+                / np.float32(image.shape[1] * image.shape[2])
+            ),
+        ),
+        Mistake(
+            "only the steps down are there.",
+            lambda image: np.sum(_squared_steps(image)[0]) / np.float32(image.shape[1] * image.shape[2]),
+        ),
+        Mistake(
+            "only the steps to the right are there.",
+            lambda image: np.sum(_squared_steps(image)[1]) / np.float32(image.shape[1] * image.shape[2]),
+        ),
+        Mistake(
+            "there are fewer steps than pixels, and np.mean divided by the number of steps. Divide by the pixels.",
+            lambda image: np.mean(_squared_steps(image)[0]) + np.mean(_squared_steps(image)[1]),
+        ),
+        Mistake(
+            "right for one channel. A pixel is a pixel, however many channels it has.",
+            lambda image: _total_variation(image) / np.float32(image.shape[-1]),
+        ),
+    ),
+)
+
+
 # 06: training loop
 
 

@@ -1,5 +1,7 @@
+import re
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -309,6 +311,17 @@ def test_bad_arguments_are_answered_before_the_run(options, says, vgg16, content
     arguments = {"content": content, "style": style} | SMALL | {"vgg16": vgg16} | options
     with pytest.raises((ValueError, FileNotFoundError), match=says):
         transfer_style(**arguments)
+
+
+def test_a_picture_too_large_for_the_memory_is_refused_with_the_size_that_fits(monkeypatch, vgg16):
+    free = {"available": 10**9}
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(**free))
+    with pytest.raises(
+        MemoryError, match=r"2048×1366 pixels needs about 9\.1 GB of memory, and 1\.0 GB are free"
+    ) as error:
+        transfer_style("summer_palace", "great_wave", size=2048, vgg16=vgg16)
+    largest = int(re.search(r"size=(\d+) would fit", str(error.value))[1])
+    assert 600 < largest < 700  # 3200 bytes for each of 683×683·(1366/2048) pixels are 1.0 GB
 
 
 def test_verbose_shows_losses_and_remaining_time(vgg16, content, style, capsys):
