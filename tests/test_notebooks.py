@@ -106,3 +106,12 @@ def test_lessons_open_and_end_as_the_reader_expects(notebook, path):
     assert re.search(r"\bminutes?\b", text)
     assert 3 <= len(re.findall(r"^### Exercise", text, re.MULTILINE)) <= 5
     assert f"solutions/{path.name[:2]}_solutions.ipynb" in text
+
+
+def test_the_table_of_the_articles_points_names_sections_that_exist():
+    table = (ROOT / "notebooks" / "README.md").read_text(encoding="utf-8")
+    entries = re.findall(r"\[([^\]]+)\]\((0\d_\w+\.ipynb)\)", table)
+    assert [f"| {point}. " in table for point in range(1, 11)] == [True] * 10
+    for section, name in entries:
+        notebook = nbformat.read(ROOT / "notebooks" / name, as_version=4)
+        assert f"## {section}" in markdown(notebook).splitlines(), (section, name)
