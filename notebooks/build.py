@@ -37,7 +37,8 @@ def execute(path):
 
 def to_html(notebook, title, mathjax):
     """The notebook as a page; links to other notebooks lead to their pages."""
-    exporter = HTMLExporter(mathjax_url=f"{mathjax}/MathJax.js?config=TeX-AMS-MML_HTMLorMML-full,Safe", embed_images=True)
+    url = f"{mathjax}/MathJax.js?config=TeX-AMS-MML_HTMLorMML-full,Safe"
+    exporter = HTMLExporter(mathjax_url=url, embed_images=True)
     page, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": title}})
     return re.sub(r'href="(?!https?:)([^"]+)\.ipynb', r'href="\1.html', page)
 
