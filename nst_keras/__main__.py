@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import signal
 import sys
 import tempfile
@@ -17,8 +18,34 @@ GIF_FRAMES = 60
 SECONDS_BETWEEN_CHECKPOINTS = 10
 
 
+class Parser(argparse.ArgumentParser):
+    """Answers a wrong argument with one line, not with the whole usage."""
+
+    def error(self, message):
+        self.exit(2, f"nst-keras: {message}; --help shows all options.\n")
+
+
+def whole_number_from(lowest):
+    def whole_number(text):
+        if not text.isdecimal() or int(text) < lowest:
+            raise argparse.ArgumentTypeError(f"must be a whole number from {lowest} up, not {text!r}")
+        return int(text)
+
+    return whole_number
+
+
+def weight(text):
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"must be a number from 0 up, not {text!r}")
+    return value
+
+
 def build_parser():
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="nst-keras",
         description="Paint the content of one picture in the style of another.",
         epilog="Bundled pictures: " + ", ".join(BUNDLED) + ".",
@@ -33,10 +60,10 @@ def build_parser():
     picture = parser.add_argument_group("the picture")
     # Defaults are those of transfer_style: an option that is not given is not passed on.
     option = picture.add_argument
-    option("--size", type=int, help="longer side in pixels (400)")
-    option("--content-weight", type=float, metavar="α", help="how much the content counts (1.0)")
-    option("--style-weight", type=float, metavar="β", help="how much the style counts (0.2)")
-    option("--total-variation-weight", type=float, metavar="W", help="how much smoothness counts (0)")
+    option("--size", type=whole_number_from(1), help="longer side in pixels (400)")
+    option("--content-weight", type=weight, metavar="α", help="how much the content counts (1.0)")
+    option("--style-weight", type=weight, metavar="β", help="how much the style counts (0.2)")
+    option("--total-variation-weight", type=weight, metavar="W", help="how much smoothness counts (0)")
     option("--content-layers", type=layers, metavar="L[,L…]", help="layers of VGG16 (block4_conv2)")
     option(
         "--style-layers",
@@ -49,16 +76,16 @@ def build_parser():
 
     run = parser.add_argument_group("the run")
     option = run.add_argument
-    option("--resume", action="store_true", help="continue an interrupted run: give its arguments again, and this")
+    option("--resume", action="store_true", help="continue an interrupted run: give its arguments again, and this one")
     option("--init", help='what to start from: "noise", "content", or a picture (noise)')
     option("--optimizer", choices=["lbfgs", "adam"], help="(lbfgs)")
-    option("--steps", type=int, help="over all stages together (400)")
+    option("--steps", type=whole_number_from(1), help="over all stages together (400)")
     option(
         "--coarse-to-fine",
         action=argparse.BooleanOptionalAction,
         help="start small and enlarge, or run at full size only (coarse to fine)",
     )
-    option("--seed", type=int, help="of the noise (0)")
+    option("--seed", type=whole_number_from(0), help="of the noise (0)")
     return parser
 
 
@@ -79,15 +106,16 @@ def main(arguments=None):
     options = vars(build_parser().parse_args(arguments))
     output, gif, overwrite = Path(options.pop("output")), options.pop("gif"), options.pop("overwrite")
     resume = options.pop("resume")
+    checkpoint = Checkpoint(output, options)
     try:
         for path in filter(None, (output, gif)):
             check_output_path(path, animation=path is gif)
             if Path(path).exists() and not (overwrite or resume):
-                raise FileExistsError(f"{path} exists; choose another name, or add --overwrite.")
+                or_resume = ", or --resume to go on with the run" if checkpoint.path.exists() else ""
+                raise FileExistsError(f"{path} exists; choose another name, or add --overwrite{or_resume}.")
         for name in ("content", "style", "init"):
             if options[name] not in (None, "noise") and (name, options[name]) != ("init", "content"):
                 open_picture(options[name])
-        checkpoint = Checkpoint(output, options)
         return stylise(output, gif, checkpoint, checkpoint.load() if resume else {}, **options)
     except KeyboardInterrupt:
         print("\nStopped before the first step; nothing was saved.", file=sys.stderr)
@@ -145,7 +173,7 @@ class Checkpoint:
 
     def __init__(self, output, options):
         self.path = output.with_name(output.name + ".checkpoint.npz")
-        self.arguments = json.dumps(options, sort_keys=True)
+        self.arguments = options
         self.saved = time.monotonic()
         self.latest = None
 
@@ -158,7 +186,7 @@ class Checkpoint:
 
     def save(self):
         with replacing(self.path) as unfinished:
-            np.savez(unfinished, arguments=self.arguments, **self.latest)
+            np.savez(unfinished, arguments=json.dumps(self.arguments), **self.latest)
         self.saved = time.monotonic()
 
     def load(self):
@@ -167,11 +195,14 @@ class Checkpoint:
             raise FileNotFoundError(f"There is no {self.path} to resume from: a run that is interrupted leaves one.")
         try:
             with np.load(self.path, allow_pickle=False) as saved:
-                arguments, step, image = str(saved["arguments"]), int(saved["step"]), saved["image"]
+                arguments, step, image = json.loads(str(saved["arguments"])), int(saved["step"]), saved["image"]
         except Exception as error:  # a damaged file raises anything
             raise ValueError(f"{self.path} is damaged ({error}); delete it and start again.") from error
-        if arguments != self.arguments:
-            raise ValueError(f"{self.path} is of a run with other arguments: {arguments}. Give these to resume it.")
+        now = json.loads(json.dumps(self.arguments))
+        changed = [f"{name} was {value}, now {now[name]}" for name, value in arguments.items() if now[name] != value]
+        if changed:
+            changed = "; ".join(changed).replace("None", "the default")
+            raise ValueError(f"{self.path} is of a run with other arguments ({changed}). Give the same ones to resume.")
         return {"init": image, "initial_step": step}
 
 

@@ -134,7 +134,7 @@ def check_output_path(path, animation=False):
         raise ValueError(f"{path} cannot be written: an animation is a .gif file.")
     if file_format not in Image.SAVE:
         raise ValueError(
-            f"{path} cannot be written: {path.suffix or 'no'!r} ending names no image format; use .png or .jpg."
+            f"{path} cannot be written: its ending {path.suffix!r} names no image format; use .png or .jpg."
         )
     if not path.parent.is_dir():
         raise FileNotFoundError(f"{path} cannot be written: there is no folder {path.parent}; create it first.")

@@ -346,7 +346,8 @@ def _progress_bar(stages):
         return (height + 2 * MARGIN) * (width + 2 * MARGIN)
 
     total = sum(steps * work(height, width) for height, width, steps in stages)
-    bar = tqdm(total=total, bar_format="{percentage:3.0f} % {bar:20} {elapsed}, {remaining} left{postfix}")
+    bar_format = "{percentage:3.0f} % {bar:10} {elapsed}, {remaining} left{postfix}"
+    bar = tqdm(total=total, bar_format=bar_format, mininterval=1, dynamic_ncols=True)
 
     def update(step, losses, image):
         height, width = image.shape[1:3]

@@ -94,11 +94,10 @@ def test_an_existing_file_is_only_replaced_when_told_to(tmp_path, capsys):
     [
         (["nobody.jpg", "poppies"], "no file nobody.jpg"),
         (["cat", "poppies", "-o", "nowhere/out.png"], "no folder nowhere"),
-        (["cat", "poppies", "-o", "out.xyz"], "'.xyz' ending"),
+        (["cat", "poppies", "-o", "out.xyz"], "its ending '.xyz' names no image format"),
         (["cat", "poppies", "--gif", "film.mp4"], "an animation is a .gif file"),
         (["cat", "poppies", "--gif", "film.png"], "an animation is a .gif file"),
-        (["cat", "poppies", "--steps", "0"], "steps must be"),
-        (["cat", "poppies", "--style-weight", "nan"], "style_weight must be"),
+        (["cat", "poppies", "--content-weight", "0", "--style-weight", "0"], "both 0"),
         (["cat", "poppies", "--style-layers", "conv9"], "no layer 'conv9'"),
         (["cat", "poppies", "--weights", "none.h5"], "no weights file none.h5"),
     ],
@@ -113,11 +112,29 @@ def test_bad_input_is_answered_with_one_line(arguments, says, tmp_path, monkeypa
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_option_that_makes_no_sense_is_refused(capsys):
+@pytest.mark.parametrize(
+    ("option", "says"),
+    [
+        (["--size", "0"], "--size: must be a whole number from 1 up, not '0'"),
+        (["--size", "64.5"], "not '64.5'"),
+        (["--steps", "-1"], "--steps: must be a whole number from 1 up, not '-1'"),
+        (["--seed", "x"], "--seed: must be a whole number from 0 up"),
+        (["--style-weight", "nan"], "--style-weight: must be a number from 0 up, not 'nan'"),
+        (["--content-weight", "inf"], "must be a number from 0 up"),
+        (["--total-variation-weight", "-1"], "must be a number from 0 up"),
+        (["--style-layers", "block1_conv1=1,block2_conv1"], "give every layer a weight"),
+        (["--optimizer", "newton"], "invalid choice: 'newton'"),
+        (["--nonsense"], "unrecognized arguments: --nonsense"),
+    ],
+)
+def test_an_option_that_makes_no_sense_is_answered_with_one_line(option, says, capsys):
     with pytest.raises(SystemExit) as stop:
-        main(["cat", "poppies", "--style-layers", "block1_conv1=1,block2_conv1"])
+        main(["cat", "poppies", *option])
     assert stop.value.code == 2
-    assert "give every layer a weight" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert says in error
+    assert error.startswith("nst-keras: ")
+    assert error.count("\n") == 1
 
 
 def test_ctrl_c_saves_the_picture_so_far(tmp_path, monkeypatch, capsys):
@@ -139,7 +156,9 @@ def test_ctrl_c_saves_the_picture_so_far(tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr(training, "transfer_style", transfer_style)
     assert main(["cat", "poppies", "-o", str(output), *SMALL, "--seed", "1", "--resume"]) == 2
-    assert "a run with other arguments" in capsys.readouterr().err
+    assert "a run with other arguments (seed was the default, now 1)" in capsys.readouterr().err
+    assert main(["cat", "poppies", "-o", str(output), *SMALL]) == 2
+    assert "or add --overwrite, or --resume to go on with the run" in capsys.readouterr().err
     assert main(["cat", "poppies", "-o", str(output), *SMALL, "--resume"]) == 0
     assert "step 3: total" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == [output]
@@ -200,6 +219,7 @@ def test_help_and_errors_do_not_wait_for_tensorflow(tmp_path):
     assert "usage: nst-keras" in run_python("-c", code, "--help").stdout
     assert run_python("-c", code, "cat", "nobody.jpg").stdout == "2\n"
     assert run_python("-c", code, "cat", "poppies", "-o", "out.xyz").stdout == "2\n"
+    assert "--steps: must be" in run_python("-c", code, "cat", "poppies", "--steps", "0").stderr
 
 
 def test_tensorflow_stays_quiet(tmp_path):

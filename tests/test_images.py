@@ -144,8 +144,8 @@ def test_a_failed_save_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatc
 @pytest.mark.parametrize(
     ("name", "error", "says"),
     [
-        ("picture.xyz", ValueError, r"picture\.xyz.*'\.xyz'.*\.png"),
-        ("picture", ValueError, "'no' ending"),
+        ("picture.xyz", ValueError, r"picture\.xyz.*its ending '\.xyz' names no image format; use \.png"),
+        ("picture", ValueError, "its ending '' names no"),
         ("nowhere/picture.png", FileNotFoundError, "there is no folder .*nowhere"),
         ("folder.png", ValueError, "it is a folder"),
     ],
