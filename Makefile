@@ -1,6 +1,7 @@
 # make run     set up, paint the first picture, then execute the whole course into build/
 # make lab     set up, then open the notebooks in JupyterLab
 # make test    set up, then run all tests and compare the notebooks' outputs
+# make fuzz    set up, then try to load 10 000 damaged image files
 # make lint    check style and format of the code
 # make notebooks   execute the notebooks in place and store their outputs
 PYTHON ?= python3
@@ -9,7 +10,7 @@ BIN := $(VENV)/bin
 PICTURE := build/summer_palace_great_wave.png
 NOTEBOOKS := $(sort $(wildcard notebooks/0*.ipynb notebooks/solutions/0*.ipynb))
 
-.PHONY: run lab test lint notebooks clean
+.PHONY: run lab test fuzz lint notebooks clean
 run: $(VENV)/installed
 	@mkdir -p build
 	$(BIN)/nst-keras summer_palace great_wave -o $(PICTURE) --overwrite
@@ -21,6 +22,9 @@ lab: $(VENV)/installed
 test: $(VENV)/installed
 	$(BIN)/python -m pytest
 	$(BIN)/python -m pytest --nbval $(NOTEBOOKS)
+
+fuzz: $(VENV)/installed
+	FUZZ_FILES=10000 $(BIN)/python -m pytest tests/test_fuzz.py
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
