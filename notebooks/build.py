@@ -31,7 +31,12 @@ INDEX = """<!DOCTYPE html>
 def execute(path):
     """Run a notebook from a fresh kernel, top to bottom, where it lies."""
     notebook = nbformat.read(path, as_version=4)
-    NotebookClient(notebook, record_timing=False, resources={"metadata": {"path": path.parent}}).execute()
+    NotebookClient(
+        notebook,
+        record_timing=False,
+        resources={"metadata": {"path": path.parent}},
+        extra_arguments=["--log-level=ERROR"],  # the kernel's remarks would break the line of progress
+    ).execute()
     return notebook
 
 
