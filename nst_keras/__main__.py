@@ -151,7 +151,7 @@ def stylise(output, gif, checkpoint, done, *, content, style, weights, pooling, 
     else:
         checkpoint.path.unlink(missing_ok=True)
     signal.signal(signal.SIGINT, interrupt)
-    if gif and frames:
+    if gif:
         plotting.save_animation(gif, frames)
         print(f"Saved {gif}")
     return {None: 0, "interrupted": 130, "diverged": 1}[stopped]
@@ -198,7 +198,7 @@ class Checkpoint:
                 arguments, step, image = json.loads(str(saved["arguments"])), int(saved["step"]), saved["image"]
         except Exception as error:  # a damaged file raises anything
             raise ValueError(f"{self.path} is damaged ({error}); delete it and start again.") from error
-        now = json.loads(json.dumps(self.arguments))
+        now = self.arguments
         changed = [f"{name} was {value}, now {now[name]}" for name, value in arguments.items() if now[name] != value]
         if changed:
             changed = "; ".join(changed).replace("None", "the default")
