@@ -140,9 +140,9 @@ def stylise(output, gif, checkpoint, done, *, content, style, weights, pooling, 
 
     callbacks = [checkpoint.save_now_and_then] + ([film] if gif else [])
     image, history = transfer_style(content, style, vgg16=load_vgg16(weights, pooling), callbacks=callbacks, **options)
-    if not history.epoch:
-        raise KeyboardInterrupt
     stopped = history.params["stopped"]
+    if stopped and not history.epoch:
+        raise KeyboardInterrupt
     interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)  # an impatient second Ctrl-C must not lose the picture
     save_somewhere(output, image)
     if stopped == "interrupted":

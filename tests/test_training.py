@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.optimize import minimize
 
 from nst_keras import FeatureExtractor, load_image, make_objective, noise_image, style_loss, training, transfer_style
 from nst_keras._tensorflow import keras, tf
@@ -165,6 +166,64 @@ def test_keras_optimizers_lower_the_loss_and_are_left_alone(vgg16, content, styl
     assert losses[-1] < losses[0]
     if optimizer != "adam":
         assert int(optimizer.iterations) == 0
+
+
+def quadratic(matrix, centre):
+    """1/2 (x − c)ᵀ A (x − c) over the colours of a picture of 2×2 pixels, with its gradient."""
+
+    def evaluate(image):
+        away = tf.reshape(image, -1) - centre
+        gradient = tf.linalg.matvec(matrix, away)
+        return {"total_loss": float(tf.tensordot(away, gradient, 1)) / 2}, tf.reshape(gradient, image.shape)
+
+    return evaluate
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_lbfgs_finds_the_minimum_within_the_bounds_that_scipy_finds(seed):
+    random = np.random.default_rng(seed)
+    root = random.normal(size=(12, 12))
+    matrix, centre = (root @ root.T + np.eye(12)).astype(np.float32), random.uniform(-1, 2, 12).astype(np.float32)
+    start, steps = noise_image(2, 2, seed), []
+    training._minimise_lbfgs(quadratic(matrix, centre), start, 200, lambda image, losses: steps.append((image, losses)))
+    expected = minimize(
+        lambda x: ((x - centre) @ matrix @ (x - centre) / 2, matrix @ (x - centre)),
+        np.ravel(start),
+        jac=True,
+        bounds=[(0, 1)] * 12,
+    )
+    losses = [losses["total_loss"] for _, losses in steps]
+    assert losses == sorted(losses, reverse=True)
+    assert losses[-1] == pytest.approx(expected.fun, rel=1e-3)
+    for image, _ in steps:
+        np.testing.assert_array_equal(image, np.clip(image, 0, 1))
+
+
+def test_the_direction_of_lbfgs_is_that_of_the_full_bfgs_matrix():
+    random = np.random.default_rng(0)
+    root = random.normal(size=(6, 6))
+    matrix = root @ root.T + np.eye(6)
+    changes = random.normal(size=(3, 6))
+    pairs = [(change, matrix @ change) for change in changes]
+    change, bend = pairs[-1]
+    inverse = np.eye(6) * (change @ bend) / (bend @ bend)
+    for change, bend in pairs:  # Nocedal and Wright, eq. 6.17
+        left = np.eye(6) - np.outer(change, bend) / (change @ bend)
+        inverse = left @ inverse @ left.T + np.outer(change, change) / (change @ bend)
+    gradient = random.normal(size=6)
+
+    def as_image(values):
+        return tf.constant(values.reshape(1, 1, 2, 3))
+
+    direction = training._downhill(as_image(gradient), [(as_image(s), as_image(y)) for s, y in pairs])
+    np.testing.assert_allclose(np.ravel(direction), -inverse @ gradient, rtol=1e-9)
+
+
+def test_where_nothing_is_left_to_gain_the_picture_stays(vgg16, content, style):
+    options = {"init": "content", "coarse_to_fine": False, "style_weight": 0, "vgg16": vgg16}
+    image, history = transfer_style(content, style, **SMALL | options)
+    np.testing.assert_array_equal(image, content)
+    assert history.params["stopped"] is None
 
 
 def test_lbfgs_gets_further_than_adam_in_as_many_steps(vgg16, content, style):
