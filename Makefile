@@ -1,6 +1,6 @@
 # make run     set up, paint the first picture, then execute the whole course into build/
 # make lab     set up, then open the notebooks in JupyterLab
-# make test    set up, then run all tests and compare the notebooks' outputs
+# make test    set up, then run all tests with their coverage, and compare the notebooks' outputs
 # make fuzz    set up, then try to load 10 000 damaged image files
 # make lint    check style and format of the code
 # make notebooks   execute the notebooks in place and store their outputs
@@ -20,7 +20,7 @@ lab: $(VENV)/installed
 	$(BIN)/jupyter lab notebooks
 
 test: $(VENV)/installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --cov
 	$(BIN)/python -m pytest --nbval $(NOTEBOOKS)
 
 fuzz: $(VENV)/installed

@@ -1,4 +1,5 @@
 import io
+import os
 
 import numpy as np
 import pytest
@@ -156,6 +157,13 @@ def test_an_impossible_output_is_refused(tmp_path, name, error, says):
         save_image(tmp_path / name, np.zeros((1, 4, 4, 3)))
 
 
+def test_a_read_only_folder_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("os.access", lambda path, mode: not (path == tmp_path and mode == os.W_OK))  # root may anything
+    with pytest.raises(PermissionError, match="is read-only"):
+        save_image(tmp_path / "picture.png", np.zeros((1, 4, 4, 3)))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_files_that_are_no_images_are_named(tmp_path):
     whole = encoded(red(size=(200, 200)), "JPEG")
     for name, contents in {"empty.jpg": b"", "text.jpg": b"hello", "cut.jpg": whole[: len(whole) // 2]}.items():
@@ -175,6 +183,16 @@ def test_a_decompression_bomb_is_refused(monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 20)
     with pytest.raises(ValueError, match="pixels; make it smaller"):
         load_image(encoded(red(), "PNG"))
+
+
+def test_too_little_memory_is_not_taken_for_a_damaged_file(monkeypatch):
+    def load(self):
+        raise MemoryError
+
+    picture = encoded(red(), "PNG")
+    monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", load)
+    with pytest.raises(MemoryError):
+        load_image(picture)
 
 
 @pytest.mark.parametrize(
