@@ -1,5 +1,9 @@
 import io
 import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from PIL import Image
 
-from nst_keras import load_image, save_image, to_pil
+from nst_keras import images, load_image, save_image, to_pil
 from nst_keras.images import BUNDLED, _picture_to_array, check_output_path, fitted_shape, resize_image
 
 RED, WHITE = [1, 0, 0], [1, 1, 1]
@@ -39,6 +43,18 @@ def test_path_bytes_pil_and_array_give_the_same_image(tmp_path):
 @pytest.mark.parametrize("name", BUNDLED)
 def test_bundled_pictures_load_by_name(name):
     assert load_image(name, size=32).shape[0::3] == (1, 3)
+
+
+def test_an_installed_package_finds_the_pictures_it_carries(tmp_path):
+    shutil.copytree(
+        Path(images.__file__).parent, tmp_path / "nst_keras", ignore=shutil.ignore_patterns("__pycache__", "data")
+    )
+    carried = tmp_path / "nst_keras" / "data" / "style" / "starry_night.jpg"
+    carried.parent.mkdir(parents=True)
+    carried.write_bytes(encoded(red(), "JPEG"))
+    code = "from nst_keras.images import BUNDLED; print(*BUNDLED)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert run.stdout == "starry_night\n"
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "CMYK", "YCbCr", "LAB"])
