@@ -1,7 +1,8 @@
 # make run     set up, paint the first picture, then execute the whole course into build/
 # make lab     set up, then open the notebooks in JupyterLab
-# make test    set up, then run all tests and compare the notebooks' outputs
+# make test    set up, then run all tests with their coverage, and compare the notebooks' outputs
 # make fuzz    set up, then try to load 10 000 damaged image files
+# make mutants   set up, then change losses.py and images.py in 400 ways, one by one: do the tests notice? (an hour)
 # make lint    check style and format of the code
 # make notebooks   execute the notebooks in place and store their outputs
 PYTHON ?= python3
@@ -10,7 +11,7 @@ BIN := $(VENV)/bin
 PICTURE := build/summer_palace_great_wave.png
 NOTEBOOKS := $(sort $(wildcard notebooks/0*.ipynb notebooks/solutions/0*.ipynb))
 
-.PHONY: run lab test fuzz lint notebooks clean
+.PHONY: run lab test fuzz mutants lint notebooks clean
 run: $(VENV)/installed
 	@mkdir -p build
 	$(BIN)/nst-keras summer_palace great_wave -o $(PICTURE) --overwrite
@@ -20,11 +21,24 @@ lab: $(VENV)/installed
 	$(BIN)/jupyter lab notebooks
 
 test: $(VENV)/installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --cov
 	$(BIN)/python -m pytest --nbval $(NOTEBOOKS)
 
 fuzz: $(VENV)/installed
 	FUZZ_FILES=10000 $(BIN)/python -m pytest tests/test_fuzz.py
+
+# In a copy, because the tool writes its mutants into the files. With CI=true Hypothesis draws the same examples each time.
+mutants: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check cosmic-ray==8.7.0
+	rm -rf build/mutants
+	mkdir -p build/mutants
+	cp -r nst_keras tests data pyproject.toml build/mutants
+	cd build/mutants && export CI=true PATH="$(CURDIR)/$(BIN):$$PATH" && \
+	cosmic-ray init tests/mutants.toml mutants.sqlite && \
+	cr-filter-operators mutants.sqlite tests/mutants.toml && \
+	cosmic-ray baseline tests/mutants.toml && \
+	cosmic-ray exec tests/mutants.toml mutants.sqlite && \
+	python tests/mutants.py
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

@@ -131,17 +131,20 @@ def stylise(output, gif, checkpoint, done, *, content, style, weights, pooling, 
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill is answered like Ctrl-C
     options = {name: value for name, value in options.items() if value is not None} | done
-    frames = []
+    frames, every = [], 1
 
     def film(step, losses, image):
-        frames.append(to_pil(image))
+        nonlocal every
+        if step % every == 0:
+            frames.append(to_pil(image))
         if len(frames) == 2 * GIF_FRAMES:  # keep every second picture: a long run must not fill the memory
             del frames[::2]
+            every *= 2
 
     callbacks = [checkpoint.save_now_and_then] + ([film] if gif else [])
     image, history = transfer_style(content, style, vgg16=load_vgg16(weights, pooling), callbacks=callbacks, **options)
     stopped = history.params["stopped"]
-    if stopped and not history.epoch:
+    if stopped == "interrupted" and not history.epoch:
         raise KeyboardInterrupt
     interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)  # an impatient second Ctrl-C must not lose the picture
     save_somewhere(output, image)
@@ -152,7 +155,7 @@ def stylise(output, gif, checkpoint, done, *, content, style, weights, pooling, 
         checkpoint.path.unlink(missing_ok=True)
     signal.signal(signal.SIGINT, interrupt)
     if gif:
-        plotting.save_animation(gif, frames)
+        plotting.save_animation(gif, [*frames, to_pil(image)])
         print(f"Saved {gif}")
     return {None: 0, "interrupted": 130, "diverged": 1}[stopped]
 

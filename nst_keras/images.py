@@ -182,7 +182,7 @@ def _picture_to_array(picture, size=None):
         picture = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
     picture = picture.convert("RGB")
-    if size is not None and max(picture.size) >= 4 * fitted_shape(1, 1, size)[0]:
+    if size is not None and max(picture.size) >= 4 * max(fitted_shape(*picture.size, size)):
         picture = picture.reduce(max(picture.size) // (2 * size))  # a large photo would take gigabytes as floats
     return _array_to_rgb(np.asarray(picture))
 

@@ -3,10 +3,13 @@ import signal
 import subprocess
 import sys
 
+import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageSequence
 
+from nst_keras import load_image
 from nst_keras.__main__ import main
+from nst_keras._tensorflow import keras, tf
 
 SMALL = ["--size", "64", "--steps", "3"]
 
@@ -120,6 +123,7 @@ def test_bad_input_is_answered_with_one_line(arguments, says, tmp_path, monkeypa
         (["--steps", "-1"], "--steps: must be a whole number from 1 up, not '-1'"),
         (["--seed", "x"], "--seed: must be a whole number from 0 up"),
         (["--style-weight", "nan"], "--style-weight: must be a number from 0 up, not 'nan'"),
+        (["--style-weight", "much"], "--style-weight: must be a number from 0 up, not 'much'"),
         (["--content-weight", "inf"], "must be a number from 0 up"),
         (["--total-variation-weight", "-1"], "must be a number from 0 up"),
         (["--style-layers", "block1_conv1=1,block2_conv1"], "give every layer a weight"),
@@ -164,6 +168,84 @@ def test_ctrl_c_saves_the_picture_so_far(tmp_path, monkeypatch, capsys):
     assert list(tmp_path.iterdir()) == [output]
     assert main(["cat", "poppies", "-o", str(output), *SMALL, "--resume"]) == 2
     assert "There is no" in capsys.readouterr().err
+
+
+def test_ctrl_c_before_the_first_step_saves_nothing(tmp_path, monkeypatch, capsys):
+    def ctrl_c(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("nst_keras.training.make_objective", ctrl_c)
+    assert main(["cat", "poppies", "-o", str(tmp_path / "out.png"), *SMALL]) == 130
+    assert "nothing was saved" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_picture_that_cannot_get_better_is_saved_as_it_is(tmp_path):
+    output, film = tmp_path / "out.png", tmp_path / "film.gif"
+    options = ["--init", "content", "--style-weight", "0", "--no-coarse-to-fine", "--gif", str(film)]
+    assert main(["cat", "poppies", "-o", str(output), *options, *SMALL]) == 0
+    np.testing.assert_allclose(load_image(output), load_image("cat", size=64), atol=0.5 / 255 + 1e-6)
+    with Image.open(film) as frames:
+        assert frames.n_frames == 1
+
+
+def test_a_long_run_makes_a_film_of_even_steps_that_ends_with_the_picture(tmp_path, monkeypatch):
+    def transfer_style(content, style, callbacks, **options):
+        for step in range(1, 14):
+            image = np.full((1, 20, 30, 3), step / 16)
+            for callback in callbacks:
+                callback(step, {}, tf.constant(image))
+        history = keras.callbacks.History()
+        history.epoch, history.params = list(range(1, 14)), {"stopped": None}
+        return image, history
+
+    monkeypatch.setattr("nst_keras.training.transfer_style", transfer_style)
+    monkeypatch.setattr("nst_keras.__main__.GIF_FRAMES", 2)
+    film = tmp_path / "film.gif"
+    assert main(["cat", "poppies", "-o", str(tmp_path / "out.png"), "--gif", str(film)]) == 0
+    with Image.open(film) as frames:
+        shown = [np.mean(frame.convert("RGB")) for frame in ImageSequence.Iterator(frames)]
+    np.testing.assert_allclose(shown, np.array([4, 8, 12, 13]) / 16 * 255, atol=3)
+
+
+def test_a_run_that_dies_leaves_a_checkpoint(tmp_path, monkeypatch, capsys):
+    from nst_keras import training
+
+    class PowerCut(BaseException):
+        pass
+
+    def dying(*arguments, callbacks, **options):
+        def die(step, losses, image):
+            if step == 2:
+                raise PowerCut
+
+        return transfer_style(*arguments, callbacks=[*callbacks, die], **options)
+
+    transfer_style = training.transfer_style
+    monkeypatch.setattr("nst_keras.__main__.SECONDS_BETWEEN_CHECKPOINTS", -1)
+    command = ["cat", "poppies", "-o", str(tmp_path / "out.png"), *SMALL]
+    monkeypatch.setattr(training, "transfer_style", dying)
+    with pytest.raises(PowerCut):
+        main(command)
+    assert [path.name for path in tmp_path.iterdir()] == ["out.png.checkpoint.npz"]
+    monkeypatch.setattr(training, "transfer_style", transfer_style)
+    assert main([*command, "--resume"]) == 0
+    shown = capsys.readouterr().err
+    assert "step 3: total" in shown.split("step 2: total")[-1]
+
+
+def test_a_checkpoint_that_cannot_be_saved_does_not_stop_the_run(tmp_path, monkeypatch):
+    tried = []
+
+    def full_disk(file, **arrays):
+        tried.append(file)
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr("nst_keras.__main__.SECONDS_BETWEEN_CHECKPOINTS", -1)
+    monkeypatch.setattr("numpy.savez", full_disk)
+    assert main(["cat", "poppies", "-o", str(tmp_path / "out.png"), *SMALL]) == 0
+    assert len(tried) == 3
+    assert [path.name for path in tmp_path.iterdir()] == ["out.png"]
 
 
 def test_a_damaged_checkpoint_is_refused(tmp_path, capsys):
@@ -220,6 +302,21 @@ def test_help_and_errors_do_not_wait_for_tensorflow(tmp_path):
     assert run_python("-c", code, "cat", "nobody.jpg").stdout == "2\n"
     assert run_python("-c", code, "cat", "poppies", "-o", "out.xyz").stdout == "2\n"
     assert "--steps: must be" in run_python("-c", code, "cat", "poppies", "--steps", "0").stderr
+
+
+def test_completion_offers_every_name_and_does_not_wait_for_tensorflow():
+    code = "import nst_keras, sys; print(*dir(nst_keras)); assert 'tensorflow' not in sys.modules"
+    run = run_python("-c", code)
+    assert run.returncode == 0
+    assert {"load_image", "transfer_style", "gram_matrix", "plotting", "exercises"} <= set(run.stdout.split())
+
+
+def test_a_tensorflow_that_cannot_be_imported_is_heard(tmp_path):
+    broken = "import os; os.write(2, b'This processor has no AVX.'); raise ImportError('libtensorflow is missing')"
+    (tmp_path / "tensorflow.py").write_text(broken)
+    run = run_python("-c", f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import nst_keras._tensorflow")
+    assert "This processor has no AVX." in run.stderr
+    assert run.stderr.splitlines()[-1] == "ImportError: libtensorflow is missing"
 
 
 def test_tensorflow_stays_quiet(tmp_path):

@@ -1,14 +1,19 @@
 import io
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from PIL import Image
 
-from nst_keras import load_image, save_image, to_pil
-from nst_keras.images import BUNDLED, fitted_shape, resize_image
+from nst_keras import images, load_image, save_image, to_pil
+from nst_keras.images import BUNDLED, _picture_to_array, check_output_path, fitted_shape, resize_image
 
 RED, WHITE = [1, 0, 0], [1, 1, 1]
 
@@ -40,6 +45,18 @@ def test_bundled_pictures_load_by_name(name):
     assert load_image(name, size=32).shape[0::3] == (1, 3)
 
 
+def test_an_installed_package_finds_the_pictures_it_carries(tmp_path):
+    shutil.copytree(
+        Path(images.__file__).parent, tmp_path / "nst_keras", ignore=shutil.ignore_patterns("__pycache__", "data")
+    )
+    carried = tmp_path / "nst_keras" / "data" / "style" / "starry_night.jpg"
+    carried.parent.mkdir(parents=True)
+    carried.write_bytes(encoded(red(), "JPEG"))
+    code = "from nst_keras.images import BUNDLED; print(*BUNDLED)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert run.stdout == "starry_night\n"
+
+
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "CMYK", "YCbCr", "LAB"])
 def test_colour_modes_come_out_as_rgb(mode):
     picture = red("RGB").convert("LAB") if mode == "LAB" else red(mode)
@@ -55,11 +72,20 @@ def test_colour_modes_come_out_as_rgb(mode):
         (Image.fromarray(np.full((2, 3), 13107, np.uint16)), 0.2),
         (Image.fromarray(np.full((2, 3), 13107, np.int32)), 0.2),
         (Image.fromarray(np.full((2, 3), 0.2, np.float32)), 0.2),
+        (np.ones((2, 3), bool), 1.0),
     ],
-    ids=["8 bits", "with alpha", "1 bit", "16 bits", "16 of 32 bits", "float"],
+    ids=["8 bits", "with alpha", "1 bit", "16 bits", "16 of 32 bits", "float", "truth values"],
 )
 def test_greyscale_of_every_depth(picture, value):
     np.testing.assert_allclose(load_image(picture), np.full((1, 2, 3, 3), value), atol=1e-6)
+
+
+def test_32_bits_are_taken_where_16_hold_them():
+    whole_range = Image.fromarray(np.array([[0, 65535]], np.int32))
+    np.testing.assert_array_equal(load_image(whole_range)[0, 0, :, 0], [0, 1])
+    for values in ([0, 65536], [-1, 5]):
+        with pytest.raises(ValueError, match="this holds int32"):
+            load_image(Image.fromarray(np.array([values], np.int32)))
 
 
 def test_16_bit_png_keeps_its_range():
@@ -70,8 +96,8 @@ def test_16_bit_png_keeps_its_range():
 def test_transparency_is_laid_on_white():
     half = Image.new("RGBA", (3, 2), (255, 0, 0, 51))
     np.testing.assert_allclose(load_image(half)[0, 0, 0], [1, 0.8, 0.8], atol=0.01)
-    array = np.concatenate([np.zeros((2, 3, 3)), np.full((2, 3, 1), 0.2)], axis=-1)
-    np.testing.assert_allclose(load_image(array)[0, 0, 0], [0.8, 0.8, 0.8], atol=1e-6)
+    array = np.concatenate([np.full((2, 3, 3), 0.5), np.full((2, 3, 1), 0.2)], axis=-1)
+    np.testing.assert_allclose(load_image(array)[0, 0, 0], [0.9, 0.9, 0.9], atol=1e-6)
     palette = red("P")
     palette.info["transparency"] = palette.getpixel((0, 0))
     np.testing.assert_allclose(load_image(encoded(palette, "PNG"))[0, 0, 0], WHITE)
@@ -107,8 +133,30 @@ def test_resizing_keeps_a_gradient_and_stays_in_range():
     checkers = (np.indices((40, 60)).sum(axis=0) // 5 % 2)[None, ..., None] * np.ones(3, np.float32)
     for shape in ((13, 20), (90, 133)):
         resized = resize_image(checkers.astype(np.float32), shape).numpy()
+        assert resized.shape == (1, *shape, 3)
         assert resized.min() >= 0
         assert resized.max() <= 1
+
+
+def test_resizing_averages_what_is_finer_than_the_new_pixels():
+    checkers = (np.indices((40, 60)).sum(axis=0) % 2)[None, ..., None] * np.ones(3, np.float32)
+    np.testing.assert_allclose(
+        resize_image(checkers.astype(np.float32), (8, 12)), np.full((1, 8, 12, 3), 0.5), atol=0.05
+    )
+
+
+def test_an_image_of_the_right_size_is_not_resized():
+    image = load_image(red())
+    assert resize_image(image, (4, 6)) is image
+
+
+@settings(deadline=None)
+@example(400, 30, 100)
+@given(st.integers(1, 2000), st.integers(1, 50), st.integers(1, 200))
+def test_a_large_picture_is_reduced_before_it_becomes_floats_but_not_too_far(width, height, size):
+    pixels = _picture_to_array(Image.new("RGB", (width, height)), size)
+    assert min(max(width, height), 2 * size) <= max(pixels.shape) < max(4 * size, 4)
+    assert load_image(Image.new("RGB", (width, height)), size).shape[1:3] == fitted_shape(height, width, size)
 
 
 @settings(deadline=None)
@@ -156,6 +204,20 @@ def test_an_impossible_output_is_refused(tmp_path, name, error, says):
         save_image(tmp_path / name, np.zeros((1, 4, 4, 3)))
 
 
+def test_an_animation_has_to_be_a_gif(tmp_path):
+    assert check_output_path(tmp_path / "film.GIF", animation=True) == "GIF"
+    for name in ("film.bmp", "film.png", "film.mp4"):
+        with pytest.raises(ValueError, match=r"an animation is a \.gif file"):
+            check_output_path(tmp_path / name, animation=True)
+
+
+def test_a_read_only_folder_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("os.access", lambda path, mode: not (path == tmp_path and mode == os.W_OK))  # root may anything
+    with pytest.raises(PermissionError, match="is read-only"):
+        save_image(tmp_path / "picture.png", np.zeros((1, 4, 4, 3)))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_files_that_are_no_images_are_named(tmp_path):
     whole = encoded(red(size=(200, 200)), "JPEG")
     for name, contents in {"empty.jpg": b"", "text.jpg": b"hello", "cut.jpg": whole[: len(whole) // 2]}.items():
@@ -171,30 +233,56 @@ def test_files_that_are_no_images_are_named(tmp_path):
         load_image("monalisa.jpg")
 
 
-def test_a_decompression_bomb_is_refused(monkeypatch):
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 20)
-    with pytest.raises(ValueError, match="pixels; make it smaller"):
-        load_image(encoded(red(), "PNG"))
+@pytest.mark.parametrize("limit", [4_000_000, 1_000_000])  # Pillow only warns of up to twice the limit
+def test_a_decompression_bomb_is_refused(monkeypatch, limit):
+    bomb = encoded(Image.new("1", (2100, 2000)), "PNG")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+    with pytest.raises(ValueError, match=f"more than {limit // 10**6} million pixels; make it smaller"):
+        load_image(bomb)
+
+
+def test_too_little_memory_is_not_taken_for_a_damaged_file(monkeypatch):
+    def load(self):
+        raise MemoryError
+
+    picture = encoded(red(), "PNG")
+    monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", load)
+    with pytest.raises(MemoryError):
+        load_image(picture)
 
 
 @pytest.mark.parametrize(
     ("array", "says"),
     [
         (np.full((2, 3, 3), 255.0), r"go from 255 to 255\. Divide"),
-        (np.full((2, 3, 3), -0.5), "go from -0.5"),
+        (np.full((2, 3, 3), 1.01), "go from 1.01"),
+        (np.full((2, 3, 3), -0.01), "go from -0.01"),
         (np.full((2, 3, 3), np.nan), "nan"),
         (np.full((2, 3, 3), np.inf), "inf"),
         (np.zeros((2, 3, 3), np.int64), "int64"),
         (np.zeros((2, 3, 3), complex), "complex"),
+        (np.zeros((2, 3, 3), object), "object"),
         (np.array("x"), r"shape \(height, width, 3\).*this has \(\)"),
         (np.zeros((2, 3, 2)), r"this has \(2, 3, 2\)"),
+        (np.zeros((2, 3, 5)), r"this has \(2, 3, 5\)"),
         (np.zeros((2, 4, 5, 3)), r"this has \(2, 4, 5, 3\)"),
+        (np.zeros((0, 4, 5, 3)), r"this has \(0, 4, 5, 3\)"),
         (np.zeros((0, 3, 3)), r"this has \(0, 3, 3\)"),
     ],
 )
 def test_arrays_that_are_no_images_are_refused(array, says):
     with pytest.raises(ValueError, match=says):
         load_image(array)
+
+
+def test_one_row_and_one_pixel_are_images():
+    row = np.linspace(0, 1, 15).reshape(1, 5, 3)
+    np.testing.assert_allclose(load_image(row), row[None], atol=1e-7)
+    np.testing.assert_allclose(load_image([[0.5]]), np.full((1, 1, 1, 3), 0.5))
+
+
+def test_what_rounding_adds_at_the_ends_of_the_range_is_clipped():
+    np.testing.assert_array_equal(load_image(np.array([[-5e-7, 1 + 5e-7]]))[0, 0, :, 0], [0, 1])
 
 
 @pytest.mark.parametrize("size", [0, -5, 2.5, "320", True])

@@ -1,3 +1,6 @@
+import io
+from types import SimpleNamespace
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -32,6 +35,9 @@ def test_feature_maps_show_the_channels_asked_for():
     np.testing.assert_array_equal(figure.axes[0].images[0].get_array(), features[0, ..., 19])
     assert figure.axes[1].get_title() == "channel 3"
     assert len(plotting.plot_feature_maps(features, channels=range(10)).axes) == 16
+    given, axes = plt.subplots(1, 2)
+    assert plotting.plot_feature_maps(features, channels=[19, 3], axes=axes) is given
+    np.testing.assert_array_equal(axes[1].images[0].get_array(), features[0, ..., 3])
     with pytest.raises(ValueError, match=r"0 to 19, not \[20\]"):
         plotting.plot_feature_maps(features, channels=[3, 20])
 
@@ -50,8 +56,18 @@ def test_losses_are_drawn_over_all_steps(content, style, vgg16):
     figure, ax = plt.subplots()
     assert plotting.plot_losses(history, ax=ax) is figure
     np.testing.assert_array_equal(ax.lines[0].get_ydata(), history.history["total_loss"])
+    assert len(ax.lines) == 3
     with pytest.raises(ValueError, match="no steps yet"):
         plotting.plot_losses(keras.callbacks.History())
+
+
+def test_a_dotted_line_marks_every_change_of_size():
+    history = keras.callbacks.History()
+    losses = {f"{name}_loss": [5.0, 4.0, 3.0, 2.0, 1.0] for name in ("total", "content", "style")}
+    history.history = losses | {"size": [64, 64, 91, 91, 128]}
+    dotted = plotting.plot_losses(history).axes[0].lines[3:]
+    assert [list(line.get_xdata()) for line in dotted] == [[2.5, 2.5], [4.5, 4.5]]
+    assert {line.get_linestyle() for line in dotted} == {":"}
 
 
 def test_animation_has_every_picture_and_enlarges_small_ones(tmp_path):
@@ -64,6 +80,33 @@ def test_animation_has_every_picture_and_enlarges_small_ones(tmp_path):
             film.seek(frame)
             np.testing.assert_allclose(np.asarray(film.convert("RGB")), value, atol=3)
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_animation_on_given_axes_keeps_what_else_is_drawn_there(tmp_path):
+    figure, (left, right) = plt.subplots(1, 2, figsize=(4, 2), dpi=50)
+    left.plot([1, 2])
+    assert plotting.save_animation(tmp_path / "film.gif", [grey(0.0), grey(1.0)], ax=right) is figure
+    assert len(left.lines) == len(right.images) == 1
+    with Image.open(tmp_path / "film.gif") as film:
+        assert (film.n_frames, film.size) == (2, (200, 100))
+
+
+def test_live_image_is_shown_once_and_then_replaced(monkeypatch):
+    shown, updates = [], []
+
+    def display(picture, display_id):
+        shown.append(picture)
+        return SimpleNamespace(update=updates.append)
+
+    monkeypatch.setattr("IPython.display.display", display)
+    callback = plotting.live_image("A pagoda, painted.", width=123)
+    for step, value in enumerate((0.0, 0.5, 1.0), start=1):
+        callback(step, {}, grey(value))
+    assert (len(shown), len(updates)) == (1, 2)
+    for picture, value in zip(shown + updates, (0, 128, 255), strict=True):
+        assert (picture.alt, picture.width) == ("A pagoda, painted.", 123)
+        with Image.open(io.BytesIO(picture.data)) as decoded:
+            np.testing.assert_allclose(np.asarray(decoded), value, atol=2)
 
 
 def test_animation_is_refused_where_it_cannot_be_written(tmp_path):

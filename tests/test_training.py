@@ -261,6 +261,13 @@ def test_init_is_where_the_picture_starts(vgg16, content, style):
     np.testing.assert_array_equal(image, noise_image(43, 64, seed=5))
 
 
+def test_a_picture_that_cannot_get_better_is_returned_as_it_is(vgg16, content, style):
+    options = SMALL | {"style_weight": 0, "coarse_to_fine": False, "vgg16": vgg16}
+    image, history = transfer_style(content, style, init="content", **options)
+    np.testing.assert_array_equal(image, content)
+    assert (history.epoch, history.history, history.params["stopped"]) == ([], {}, None)
+
+
 def test_weights_of_layers_are_used(vgg16, content, style):
     _, history = transfer_style(
         content, style, style_layers={"block1_conv1": 2.0, "block3_conv1": 0.5}, vgg16=vgg16, **SMALL
