@@ -14,7 +14,7 @@ from nst_keras import losses
 
 @dataclass(frozen=True)
 class Mistake:
-    """A usual mistake: the function that makes it, and the hint for who made it."""
+    """A usual mistake: the function that makes it (or stops like it), and the hint for who made it."""
 
     hint: str
     function: Callable
@@ -30,6 +30,9 @@ class Exercise:
     mistakes: tuple[Mistake, ...]
 
     def __call__(self, answer):
+        if not callable(answer):
+            way = f"check_{self.name}(my_{self.name})"
+            return Verdict(False, f"✗ {self.name}: hand over the function itself, without brackets: {way}.")
         for case, arguments in self.cases.items():
             problem = self._problem(answer, arguments)
             if problem:
@@ -39,20 +42,22 @@ class Exercise:
     def _problem(self, answer, arguments):
         expected = np.asarray(self.reference(*_copies(arguments)))
         given = _copies(arguments)
-        try:
-            result = answer(*given)
-        except Exception as error:  # whatever the learner's code does
-            return f"your function stopped with {type(error).__name__}: {error}"
+        result = _outcome(answer, given)
+        if isinstance(result, Exception):
+            problem, hint = (
+                f"your function stopped with {type(result).__name__}: {result}",
+                self._hint(result, arguments),
+            )
+            return f"{problem.rstrip('.')}. {hint}" if hint else problem
         if result is None:
             return "your function returned None. Fill it in, and return the result."
         if not all(map(_equal, given, arguments)):
             return "your function changed its input. Work on a new array: the caller still needs the old one."
-        try:
-            result = np.asarray(result)
-        except Exception:  # a list of tensors of different shapes, for instance
-            return f"expected an array of shape {expected.shape}, but your function returned a {type(result).__name__}."
+        returned, result = result, _outcome(np.asarray, [result])
+        if isinstance(result, Exception):  # a list of tensors of different shapes, for instance
+            return f"expected {_form(expected.shape)}, but the parts of your {type(returned).__name__} differ in shape."
         if result.dtype.kind not in "fiub":
-            return f"expected numbers, but your function returned a {type(result).__name__}."
+            return f"expected numbers, but your function returned {_kind(returned)}."
         if expected.dtype.kind == "f" and result.dtype not in (np.float32, np.float64):
             return f"expected float32, but your result has the dtype {result.dtype}. Keep the dtype of the input."
         if result.shape == expected.shape and np.allclose(result, expected, rtol=1e-4, atol=1e-6):
@@ -61,8 +66,7 @@ class Exercise:
 
     def _hint(self, result, arguments):
         for mistake in self.mistakes:
-            wrong = np.asarray(mistake.function(*_copies(arguments)))
-            if wrong.shape == result.shape and np.allclose(result, wrong, rtol=1e-4, atol=1e-6, equal_nan=True):
+            if _same(result, _outcome(mistake.function, _copies(arguments))):
                 return f"Hint: {mistake.hint}"
         return ""
 
@@ -89,11 +93,38 @@ def _equal(one, other):
     return np.array_equal(one, other) if isinstance(other, np.ndarray) else one == other
 
 
+def _outcome(function, arguments):
+    """What a function returns, or what it stops with."""
+    try:
+        return function(*arguments)
+    except Exception as error:  # whatever the learner's code does
+        return error
+
+
+def _same(result, wrong):
+    if isinstance(result, Exception) or isinstance(wrong, Exception):
+        return repr(result) == repr(wrong)
+    wrong = np.asarray(wrong)
+    return wrong.shape == result.shape and np.allclose(result, wrong, rtol=1e-4, atol=1e-6, equal_nan=True)
+
+
+def _kind(value):
+    if isinstance(value, np.ndarray):
+        return f"an array of {value.dtype}"
+    name = type(value).__name__
+    inside = " with something else in it" if isinstance(value, list | tuple) else ""
+    return f"{'an' if name[0] in 'aeiou' else 'a'} {name}{inside}"
+
+
+def _form(shape):
+    return f"numbers of the shape {shape}" if shape else "one number"
+
+
 def _comparison(result, expected):
     if result.shape != expected.shape:
-        return f"expected the shape {expected.shape}, but your result has {result.shape}."
+        return f"expected {_form(expected.shape)}, but your result has the shape {result.shape}."
     where = np.unravel_index(np.argmax(np.abs(result - expected)), expected.shape)
-    place = f" at {tuple(map(int, where))}" if where else ""
+    place = "" if not where else f" at {tuple(map(int, where))}" if len(where) > 1 else f" at position {where[0]}"
     return f"expected {expected[where]:.6g}{place}, but got {result[where]:.6g}."
 
 
@@ -119,11 +150,11 @@ def _feature_shape(height, width, poolings, channels):
     return height // 2**poolings, width // 2**poolings, channels
 
 
-def _receptive_field(layers):
+def _receptive_field(layers, kernel_adds=lambda kernel: kernel - 1, next_step=lambda step, stride: step * stride):
     field, step = 1, 1
     for kernel, stride in layers:
-        field += (kernel - 1) * step
-        step *= stride
+        field += kernel_adds(kernel) * step
+        step = next_step(step, stride)
     return field
 
 
@@ -176,7 +207,7 @@ check_relu = Exercise(
     "relu",
     lambda before: np.maximum(before, 0),
     {
-        "one position, four channels": (np.array([[[[-3, 0, 2, 5]]]], np.float32),),
+        "one position, four channels": (np.array([[[[-3, 0, 2, 7]]]], np.float32),),
         "nine positions, two channels": (_features(3, 3, 2, seed=3) - 2,),
     },
     (
@@ -185,6 +216,15 @@ check_relu = Exercise(
         Mistake(
             "you say where a unit fires. ReLU also keeps how strongly it does.",
             lambda before: (before > 0).astype(np.float32),
+        ),
+        Mistake("a large value stays as large as it is.", lambda before: np.clip(before, 0, 6)),
+        Mistake(
+            "`max` and `if` ask about the whole array at once. Here every element is to be compared with 0 on its own.",
+            lambda before: max(0, before),
+        ),
+        Mistake(
+            "`np.max` looks for the one largest value. Here every element is to be compared with 0 on its own.",
+            lambda before: np.max(0, before),
         ),
     ),
 )
@@ -206,6 +246,10 @@ check_feature_shape = Exercise(
             lambda height, width, poolings, channels: (width // 2**poolings, height // 2**poolings, channels),
         ),
         Mistake(
+            "the channels come last, as Keras keeps them.",
+            lambda height, width, poolings, channels: (channels, *_feature_shape(height, width, poolings, 0)[:2]),
+        ),
+        Mistake(
             "there is no part of a unit: a row or column that finds no partner is dropped.",
             lambda height, width, poolings, channels: (height / 2**poolings, width / 2**poolings, channels),
         ),
@@ -224,6 +268,7 @@ check_receptive_field = Exercise(
         "two convolutions": (((3, 1), (3, 1)),),
         "a convolution, a pooling, two convolutions": (((3, 1), (2, 2), (3, 1), (3, 1)),),
         "two blocks": (((3, 1), (3, 1), (2, 2), (3, 1), (3, 1), (2, 2), (3, 1)),),
+        "kernels and strides of other sizes": (((5, 1), (7, 2), (1, 1), (3, 1)),),
     },
     (
         Mistake(
@@ -241,6 +286,18 @@ check_receptive_field = Exercise(
         Mistake(
             "a window is measured with the step of its input. The layer's own stride counts from the next layer on.",
             _receptive_field_stepping_first,
+        ),
+        Mistake(
+            "you counted the pixel that was there before the layer once more.",
+            lambda layers: _receptive_field(layers, kernel_adds=lambda kernel: kernel),
+        ),
+        Mistake(
+            "a layer of stride 1 doesn't undo the poolings before it.",
+            lambda layers: _receptive_field(layers, next_step=lambda step, stride: stride),
+        ),
+        Mistake(
+            "right for the layers of VGG16. Elsewhere a kernel has another size, and the list says which.",
+            lambda layers: _receptive_field([(3 if stride == 1 else 2, stride) for _, stride in layers]),
         ),
     ),
 )
@@ -269,9 +326,15 @@ def _correlation(features):
     return np.divide(gram, both, out=np.zeros_like(gram), where=both > 0)
 
 
-def _silent(features, channel):
-    features[..., channel] = 0
+def _scaled(features, channel, factor):
+    features[..., channel] *= np.float32(factor)
     return features
+
+
+def _cosine_gram_undefined(features):
+    with np.errstate(invalid="ignore"):
+        gram = losses.gram_matrix(features).numpy()
+        return gram / np.outer(np.sqrt(np.diag(gram)), np.sqrt(np.diag(gram)))
 
 
 def _gram_over(divisor):
@@ -316,6 +379,16 @@ check_gram_matrix = Exercise(
             _centred_gram,
         ),
         Mistake(
+            "these are cosines: you divided by the lengths of the channels. The Gram matrix counts how strongly they "
+            "fire.",
+            _cosine_gram,
+        ),
+        Mistake(
+            "these are correlations, without the means and divided by the deviations. The Gram matrix is the plain "
+            "sum.",
+            _correlation,
+        ),
+        Mistake(
             "you multiplied element by element. A matrix product also sums over the positions.",
             lambda features: _by_position(features) ** 2,
         ),
@@ -330,7 +403,7 @@ check_mean_gram_matrix = Exercise(
     "mean_gram_matrix",
     losses.mean_gram_matrix,
     {
-        "3×2 positions, two channels": (_features(3, 2, 2, seed=3),),
+        "3×4 positions, two channels": (_features(3, 4, 2, seed=3),),
         "a wide map of four channels": (_features(2, 5, 4, seed=4),),
         "one position": (_features(1, 1, 3, seed=5),),
     },
@@ -356,6 +429,10 @@ check_mean_gram_matrix = Exercise(
             "you divided by the height of the map. How many positions does the whole map have?",
             lambda features: losses.gram_matrix(features) / features.shape[1],
         ),
+        Mistake(
+            "you divided by the width of the map. How many positions does the whole map have?",
+            lambda features: losses.gram_matrix(features) / features.shape[2],
+        ),
     ),
 )
 
@@ -365,7 +442,8 @@ check_cosine_gram = Exercise(
     {
         "two channels of lengths 5 and 13": (np.array([[[[3, 12], [4, 5]]]], np.float32),),
         "a wide map": (_features(2, 4, 3, seed=6),),
-        "a channel that never fires": (_silent(_features(3, 3, 3, seed=7), channel=1),),
+        "a channel that never fires": (_scaled(_features(3, 3, 3, seed=7), channel=1, factor=0),),
+        "a channel that fires weakly": (_scaled(_features(3, 3, 3, seed=7), channel=1, factor=0.01),),
     },
     (
         Mistake(
@@ -383,6 +461,14 @@ check_cosine_gram = Exercise(
         Mistake(
             "this is the correlation: you subtracted the mean of every channel first. The cosine doesn't.",
             _correlation,
+        ),
+        Mistake(
+            "a channel that never fires has the length 0, and 0 / 0 is not a number. What should stand there instead?",
+            _cosine_gram_undefined,
+        ),
+        Mistake(
+            "a weak channel has a length as well, and it may be below 1. Only a length of 0 needs special care.",
+            _gram_over(lambda diagonal: np.maximum(np.sqrt(np.outer(diagonal, diagonal)), 1)),
         ),
         Mistake(
             "this is the Gram matrix itself. Divide by the lengths of the channels.",
@@ -404,19 +490,20 @@ def _gradient_step(image, gradient, rate):
     return np.clip(image - rate * gradient, 0, 1)
 
 
-_F = np.array([[[[1, 2], [3, 0]]]], np.float32)
-_P = np.array([[[[1, 0], [0, 1]]]], np.float32)
+_F = np.array([[[[1, 2], [3, 0], [0, 4]]]], np.float32)
+_P = np.array([[[[1, 0], [0, 1], [2, 1]]]], np.float32)
 
 check_content_loss = Exercise(
     "content_loss",
     losses.content_loss,
     {
-        "two positions, two channels": (_F, _P),
+        "three positions, two channels": (_F, _P),
         "six positions, three channels": (_features(2, 3, 3, seed=8), _features(2, 3, 3, seed=9)),
         "a map and itself": (_features(2, 2, 3, seed=10), _features(2, 2, 3, seed=10)),
     },
     (
         Mistake("the formula has a factor in front of the sum.", lambda f, p: np.sum((f - p) ** 2)),
+        Mistake("the factor in front of the sum is another one.", lambda f, p: np.sum((f - p) ** 2) / 4),
         Mistake(
             "this is a mean. The content loss is a sum, with a factor in front of it.",
             lambda f, p: np.mean((f - p) ** 2),
@@ -440,6 +527,10 @@ check_content_loss = Exercise(
             "there is a loss for every channel left. Sum over positions and over channels.",
             lambda f, p: np.sum((f - p) ** 2, axis=(0, 1, 2)) / 2,
         ),
+        Mistake("these are the parts of the loss. Add them up.", lambda f, p: (f - p) ** 2 / 2),
+        Mistake(
+            "these are the squares of the differences. What does the formula do with them?", lambda f, p: (f - p) ** 2
+        ),
     ),
 )
 
@@ -447,7 +538,10 @@ check_content_gradient = Exercise(
     "content_gradient",
     _content_gradient,
     {
-        "two positions, two channels": (np.array([[[[1, 2], [3, -1]]]], np.float32), _P),
+        "two positions, two channels": (
+            np.array([[[[1, 2], [3, -1]]]], np.float32),
+            np.array([[[[2, 0], [0, 1]]]], np.float32),
+        ),
         "six positions, three channels": (_features(2, 3, 3, seed=11) - 2, _features(2, 3, 3, seed=12)),
     },
     (
@@ -473,6 +567,18 @@ check_content_gradient = Exercise(
             "you asked where the content image fires. The gradient passes through the ReLU of the generated image.",
             lambda before, content: np.where(content > 0, np.maximum(before, 0) - content, 0),
         ),
+        Mistake(
+            "the other way round: the gradient passes where the unit is on.",
+            lambda before, content: np.where(before < 0, np.maximum(before, 0) - content, 0),
+        ),
+        Mistake(
+            "ReLU acts on the features, not on the gradient: where a feature is too small, the gradient is negative.",
+            lambda before, content: np.maximum(before - content, 0),
+        ),
+        Mistake(
+            "right but for a value of exactly 0 before ReLU. The formula says which side 0 belongs to.",
+            lambda before, content: np.where(before >= 0, before - content, 0),
+        ),
     ),
 )
 
@@ -480,7 +586,7 @@ check_gradient_step = Exercise(
     "gradient_step",
     _gradient_step,
     {
-        "one pixel": (np.array([[[[0.5, 0.9, 0.1]]]], np.float32), np.array([[[[1, -1, 2]]]], np.float32), 0.2),
+        "one pixel": (np.array([[[[0.5, 0.9, 0.1]]]], np.float32), np.array([[[[0.1, -2000, 2]]]], np.float32), 0.2),
         "six pixels": (_features(2, 3, 3, seed=13) / 4, _features(2, 3, 3, seed=14) - 2, 0.05),
     },
     (
@@ -499,6 +605,18 @@ check_gradient_step = Exercise(
         Mistake(
             "the rate is missing: the whole gradient is far too long a step.",
             lambda image, gradient, rate: np.clip(image - gradient, 0, 1),
+        ),
+        Mistake(
+            "you divided by the rate. A small rate should give a small step.",
+            lambda image, gradient, rate: np.clip(image - gradient / rate, 0, 1),
+        ),
+        Mistake(
+            "no value is below 0 any more, but some are above 1.",
+            lambda image, gradient, rate: np.maximum(image - rate * gradient, 0),
+        ),
+        Mistake(
+            "no value is above 1 any more, but some are below 0.",
+            lambda image, gradient, rate: np.minimum(image - rate * gradient, 1),
         ),
     ),
 )
