@@ -3,6 +3,8 @@
 # make test    set up, then run all tests with their coverage, and compare the notebooks' outputs
 # make fuzz    set up, then try to load 10 000 damaged image files
 # make mutants   set up, then change losses.py and images.py in 400 ways, one by one: do the tests notice? (an hour)
+# make bench   set up with PyTorch, then measure this package beside three recipes that people use (an hour)
+# make bench-quick   the same in five minutes: less of everything
 # make lint    check style and format of the code
 # make notebooks   execute the notebooks in place and store their outputs
 PYTHON ?= python3
@@ -11,7 +13,7 @@ BIN := $(VENV)/bin
 PICTURE := build/summer_palace_great_wave.png
 NOTEBOOKS := $(sort $(wildcard notebooks/0*.ipynb notebooks/solutions/0*.ipynb))
 
-.PHONY: run lab test fuzz mutants lint notebooks clean
+.PHONY: run lab test fuzz mutants bench bench-quick lint notebooks clean
 run: $(VENV)/installed
 	@mkdir -p build
 	$(BIN)/nst-keras summer_palace great_wave -o $(PICTURE) --overwrite
@@ -40,6 +42,12 @@ mutants: $(VENV)/installed
 	cosmic-ray exec tests/mutants.toml mutants.sqlite && \
 	python tests/mutants.py
 
+bench: $(VENV)/torch
+	$(BIN)/python tests/benchmarks/bench.py build/benchmarks
+
+bench-quick: $(VENV)/torch
+	$(BIN)/python tests/benchmarks/bench.py build/benchmarks --quick
+
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -50,6 +58,10 @@ notebooks: $(VENV)/installed
 $(VENV)/installed: requirements.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt
+	@touch $@
+
+$(VENV)/torch: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
 	@touch $@
 
 clean:

@@ -1,0 +1,44 @@
+"""Every row of the benchmark on tiny pictures, and each recipe held to its objective, so that it cannot rot."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+import bench
+import recipes
+
+from nst_keras import FeatureExtractor, load_image
+from nst_keras.images import resize_image
+
+
+@pytest.mark.parametrize("recipe", recipes.RECIPES, ids=lambda recipe: recipe.name)
+def test_a_recipe_starts_from_the_content_and_makes_its_objective_smaller(recipe):
+    if recipe.name.startswith("PyTorch"):
+        pytest.importorskip("torch", reason="an extra of the benchmark")
+    content, style = (resize_image(load_image(name), (150, 200)) for name in ("cat", "poppies"))
+    extractor = FeatureExtractor((*recipes.STYLE_LAYERS, recipe.content_layer))
+    clock = bench.run_recipe(recipe, extractor, content, style, bench.Clock(steps=3))
+    losses = [loss for _, loss in clock.curve]
+    assert losses[0] == pytest.approx(float(recipe.objective(extractor, content, style)(content)), rel=1e-4)
+    assert losses[-1] < losses[0]
+
+
+def test_every_row_is_measured(tmp_path, capsys):
+    bench.measure(tmp_path, pixels=150, seconds=0.2, rounds=1, floors=(48,), memories=(48,), size=48, steps=2)
+    table = (tmp_path / "speed.md").read_text(encoding="utf-8")
+    assert table == capsys.readouterr().out
+    rows = [line for line in table.splitlines() if line.startswith("| ")]
+    assert len(rows) == 5 + len(recipes.RECIPES) + 1 + 1 + 3 + 2
+    for name in ("speed.png", "from_noise_coarse_to_fine.png", "from_noise_one_size.png"):
+        assert load_image(tmp_path / name).shape[0] == 1
+
+
+def test_the_noise_level_is_the_deviation_of_white_noise_and_blind_to_edges():
+    edge = np.zeros((1, 64, 64, 3))
+    edge[:, :, 32:] = 0.5
+    assert bench.noise_level(edge) == pytest.approx(0, abs=1e-12)
+    noise = np.random.default_rng(0).normal(0, 0.1, (1, 64, 64, 1)).repeat(3, axis=-1)
+    assert bench.noise_level(noise) == pytest.approx(0.1, rel=0.05)
