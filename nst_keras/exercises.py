@@ -633,19 +633,24 @@ def _equal_say(layer_losses):
     return (1 / layer_losses) / np.sum(1 / layer_losses)
 
 
-def _article_style_loss(generated, style, factor=4, power=2, reduce=np.sum, distance=np.square):
+def _article_style_loss(generated, style, divisor=lambda n, m: 4 * n**2 * m**2, number=lambda d: np.sum(d**2)):
     """E_l in the article's own words, with the M of the generated image, and with places for mistakes."""
     f, p = _by_position(generated), _by_position(style)
-    return reduce(distance(f.T @ f - p.T @ p)) / (factor * np.float32(f.size) ** power)  # f.size is N · M
+    m, n = np.float32(f.shape)
+    return number(f.T @ f - p.T @ p) / divisor(n, m)
+
+
+def _style_loss_over(divisor):
+    return lambda generated, style: _article_style_loss(generated, style, divisor)
 
 
 check_layer_style_loss = Exercise(
     "layer_style_loss",
     losses.layer_style_loss,
     {
-        "three positions, two channels": (
-            np.array([[[[1, 2], [3, 0], [0, 1]]]], np.float32),
-            np.array([[[[2, 1], [1, 1], [0, 0]]]], np.float32),
+        "five positions, three channels": (
+            np.array([[[[1, 2, 0], [3, 0, 1], [0, 1, 0], [0, 0, 0], [0, 0, 0]]]], np.float32),
+            np.array([[[[2, 0, 0], [1, 1, 0], [0, 1, 1], [0, 0, 0], [0, 0, 0]]]], np.float32),
         ),
         "maps of 3×4, five channels": (_features(3, 4, 5, seed=41), _features(3, 4, 5, seed=42)),
         "maps of different size": (_features(2, 3, 4, seed=43), _features(3, 5, 4, seed=44)),
@@ -653,23 +658,34 @@ check_layer_style_loss = Exercise(
     (
         Mistake(
             "this is the bare sum over the pairs of channels. What does the article divide it by?",
-            lambda generated, style: _article_style_loss(generated, style, factor=1, power=0),
+            _style_loss_over(lambda n, m: 1),
+        ),
+        Mistake("the factor 4 in the denominator is missing.", _style_loss_over(lambda n, m: n**2 * m**2)),
+        Mistake("the number of channels N is missing in the denominator.", _style_loss_over(lambda n, m: 4 * m**2)),
+        Mistake("the number of positions M is missing in the denominator.", _style_loss_over(lambda n, m: 4 * n**2)),
+        Mistake("N and M stand in the denominator with an exponent.", _style_loss_over(lambda n, m: 4 * n * m)),
+        Mistake("N stands in the denominator with an exponent.", _style_loss_over(lambda n, m: 4 * n * m**2)),
+        Mistake("M stands in the denominator with an exponent.", _style_loss_over(lambda n, m: 4 * n**2 * m)),
+        Mistake(
+            "Python divides by 4 and then multiplies by the rest. Put the whole denominator into parentheses.",
+            _style_loss_over(lambda n, m: 4 / (n**2 * m**2)),
         ),
         Mistake(
-            "the factor 4 in the denominator is missing.",
-            lambda generated, style: _article_style_loss(generated, style, factor=1),
+            "Python divides by 4 and then multiplies by the rest. Put the whole denominator into parentheses.",
+            _style_loss_over(lambda n, m: 4 * m**2 / n**2),
         ),
         Mistake(
-            "N and M stand in the denominator with an exponent.",
-            lambda generated, style: _article_style_loss(generated, style, power=1),
-        ),
-        Mistake(
-            "you took the mean over the pairs of channels. E_l is a sum: the N² is in the denominator already.",
-            lambda generated, style: _article_style_loss(generated, style, reduce=np.mean),
+            "you divided by N² twice. A mean over the pairs of channels does so, and so does a Gram matrix divided by "
+            "the number of all values; E_l is a sum, and its N² is in the denominator already.",
+            _style_loss_over(lambda n, m: 4 * n**4 * m**2),
         ),
         Mistake(
             "you added the differences themselves, so that positive and negative ones cancel.",
-            lambda generated, style: _article_style_loss(generated, style, distance=np.positive),
+            lambda generated, style: _article_style_loss(generated, style, number=np.sum),
+        ),
+        Mistake(
+            "you squared the sum of the differences. Square each of them, then add.",
+            lambda generated, style: _article_style_loss(generated, style, number=lambda d: np.sum(d) ** 2),
         ),
         Mistake(
             "you compared the features, position by position. Style compares their Gram matrices.",
@@ -683,6 +699,11 @@ check_layer_style_loss = Exercise(
             "right where both maps have the same size. Here they differ: every Gram matrix has its own number of "
             "positions.",
             _article_style_loss,
+        ),
+        Mistake(
+            "right where both maps have the same size. Here they differ, and you divided both Gram matrices by the "
+            "number of positions of the style image.",
+            lambda generated, style: _article_style_loss(style, generated),
         ),
     ),
 )
@@ -728,7 +749,17 @@ check_equal_say = Exercise(
         "orders of magnitude": (np.array([5e5, 1e9, 2e10, 3e9, 1e6], np.float32),),
     },
     (
-        Mistake("the ratios are right, but the weights do not sum to 1.", lambda layer_losses: 1 / layer_losses),
+        *(
+            Mistake("the products w_l · E_l are all equal, but the weights do not sum to 1.", wrong)
+            for wrong in (
+                lambda layer_losses: 1 / layer_losses,
+                lambda layer_losses: 1 / (len(layer_losses) * layer_losses),
+                lambda layer_losses: np.sum(layer_losses) / layer_losses,
+                lambda layer_losses: np.mean(layer_losses) / layer_losses,
+                lambda layer_losses: np.max(layer_losses) / layer_losses,
+                lambda layer_losses: np.min(layer_losses) / layer_losses,
+            )
+        ),
         Mistake(
             "the other way round: here the layer with the largest loss gets the largest weight.",
             lambda layer_losses: layer_losses / np.sum(layer_losses),
@@ -736,10 +767,6 @@ check_equal_say = Exercise(
         Mistake(
             "these are equal weights. Multiply them by the losses: are the products equal?",
             lambda layer_losses: np.full_like(layer_losses, 1 / len(layer_losses)),
-        ),
-        Mistake(
-            "w_l · E_l is equal to 1 over the number of layers everywhere, but the weights do not sum to 1.",
-            lambda layer_losses: 1 / (len(layer_losses) * layer_losses),
         ),
     ),
 )
@@ -764,6 +791,12 @@ def _balanced_content_loss(generated, content):
 
 def _half_square_sum(generated, content):
     return np.sum((generated - content) ** 2) / np.float32(2)
+
+
+def _mostly_zero(height, width, channels, *values):
+    features = np.zeros((1, height, width, channels), np.float32)
+    features.flat[: len(values)] = values
+    return features
 
 
 check_total_loss = Exercise(
@@ -802,9 +835,9 @@ check_balanced_content_loss = Exercise(
     "balanced_content_loss",
     _balanced_content_loss,
     {
-        "two rows, three columns, one channel": (
-            np.array([[[[1], [2], [4]], [[0], [3], [1]]]], np.float32),
-            np.array([[[[3], [2], [0]], [[0], [1], [1]]]], np.float32),
+        "maps of 3×5, four channels, with two values that differ, by 2 and by 4": (
+            _mostly_zero(3, 5, 4, 1, 4),
+            _mostly_zero(3, 5, 4, 3, 0),
         ),
         "maps of 3×4, two channels": (_features(3, 4, 2, seed=51), _features(3, 4, 2, seed=52)),
         "maps of 2×5, three channels": (_features(2, 5, 3, seed=53), _features(2, 5, 3, seed=54)),
@@ -821,6 +854,22 @@ check_balanced_content_loss = Exercise(
         Mistake(
             "you divided by one side of the map only. The loss grows with both.",
             lambda generated, content: _half_square_sum(generated, content) / content.shape[1],
+        ),
+        Mistake(
+            "you divided by one side of the map only, its width. The loss grows with both.",
+            lambda generated, content: _half_square_sum(generated, content) / content.shape[2],
+        ),
+        Mistake(
+            "Python divides by one side and then multiplies by the other. Put both into parentheses.",
+            lambda generated, content: _half_square_sum(generated, content) / content.shape[1] * content.shape[2],
+        ),
+        Mistake(
+            "you divided by the number of channels. It is the same at every size; the number of positions grows.",
+            lambda generated, content: _half_square_sum(generated, content) / content.shape[3],
+        ),
+        Mistake(
+            "this is the mean over all values. Divide by the positions only, and mind the article's factor.",
+            lambda generated, content: np.mean((generated - content) ** 2),
         ),
         Mistake(
             "the article's content loss has a factor that is missing here.",
@@ -861,12 +910,16 @@ check_total_variation = Exercise(
             ),
         ),
         Mistake(
-            "only the steps down are there.",
+            "only the steps down are there. (Axis 0 is the batch; without an axis np.diff takes the channels.)",
             lambda image: np.sum(_squared_steps(image)[0]) / np.float32(image.shape[1] * image.shape[2]),
         ),
         Mistake(
-            "only the steps to the right are there.",
+            "only the steps to the right are there. (Axis 0 is the batch; without an axis np.diff takes the channels.)",
             lambda image: np.sum(_squared_steps(image)[1]) / np.float32(image.shape[1] * image.shape[2]),
+        ),
+        Mistake(
+            "without an axis np.diff takes the last one, the channels. Neighbours lie in the same channel.",
+            lambda image: 2 * np.sum(np.diff(image) ** 2) / np.float32(image.shape[1] * image.shape[2]),
         ),
         Mistake(
             "there are fewer steps than pixels, and np.mean divided by the number of steps. Divide by the pixels.",
@@ -883,8 +936,8 @@ check_total_variation = Exercise(
 # 06: training loop
 
 
-def _normalised_step(image, gradient, step):
-    return np.clip(image - step * gradient / np.mean(np.abs(gradient)), 0, 1)
+def _normalised_step(image, gradient, rate):
+    return np.clip(image - rate * gradient / np.mean(np.abs(gradient)), 0, 1)
 
 
 check_normalised_step = Exercise(
@@ -897,30 +950,43 @@ check_normalised_step = Exercise(
     (
         Mistake(
             "the loss would rise: the gradient points uphill.",
-            lambda image, gradient, step: _normalised_step(image, -gradient, step),
+            lambda image, gradient, rate: _normalised_step(image, -gradient, rate),
         ),
         Mistake(
             "some values have left [0, 1], and no longer are colours.",
-            lambda image, gradient, step: image - step * gradient / np.mean(np.abs(gradient)),
+            lambda image, gradient, rate: image - rate * gradient / np.mean(np.abs(gradient)),
         ),
         Mistake(
-            "you divided by the largest slope. The mean is wanted, so that the average pixel moves by step.",
-            lambda image, gradient, step: np.clip(image - step * gradient / np.max(np.abs(gradient)), 0, 1),
+            "you divided by the largest slope. The mean is wanted, so that the average pixel moves by the rate.",
+            lambda image, gradient, rate: np.clip(image - rate * gradient / np.max(np.abs(gradient)), 0, 1),
+        ),
+        Mistake(
+            "you divided by the length of the whole gradient. The mean does not depend on the number of pixels.",
+            lambda image, gradient, rate: np.clip(image - rate * gradient / np.linalg.norm(gradient), 0, 1),
+        ),
+        Mistake(
+            "you kept only the sign, so every pixel moves equally far. Here steeper slopes still go further.",
+            lambda image, gradient, rate: np.clip(image - rate * np.sign(gradient), 0, 1),
         ),
         Mistake(
             "in your mean the slopes up and the slopes down cancel. How steep a slope is does not depend on its sign.",
-            lambda image, gradient, step: np.clip(image - step * gradient / np.mean(gradient), 0, 1),
+            lambda image, gradient, rate: np.clip(image - rate * gradient / np.mean(gradient), 0, 1),
         ),
         Mistake(
             "the step still grows with the gradient. Only its direction should count: divide by its size.",
-            lambda image, gradient, step: np.clip(image - step * gradient, 0, 1),
+            lambda image, gradient, rate: np.clip(image - rate * gradient, 0, 1),
         ),
     ),
 )
 
 
 def _first_adam_step(gradient, rate):
-    return -rate * gradient / (np.abs(gradient) + 1e-7)
+    return 0 - rate * gradient / (np.abs(gradient) + 1e-7)  # 0 −, because −rate · 0 would be shown as -0
+
+
+def _first_adam_step_without_epsilon(gradient, rate):
+    with np.errstate(invalid="ignore"):
+        return -rate * gradient / np.abs(gradient)
 
 
 check_first_adam_step = Exercise(
@@ -930,6 +996,7 @@ check_first_adam_step = Exercise(
         "three pixels": (np.array([4, -2, 0.5], np.float32), 0.02),
         "a large loss": (np.array([3e6, -5e4, 800], np.float32), 0.02),
         "a pixel without slope": (np.array([0, -7], np.float32), 0.1),
+        "slopes as small as ε": (np.array([1e-7, -3e-7], np.float32), 0.1),
     },
     (
         Mistake(
@@ -943,6 +1010,24 @@ check_first_adam_step = Exercise(
         Mistake(
             "this change goes uphill.",
             lambda gradient, rate: -_first_adam_step(gradient, rate),
+        ),
+        Mistake(
+            "right for every slope but the smallest. ε is added to the root, not under it.",
+            lambda gradient, rate: -rate * gradient / np.sqrt(gradient**2 + 1e-7),
+        ),
+        *(
+            Mistake(
+                "right for every slope but the smallest. Your ε has another value.",
+                lambda gradient, rate, epsilon=epsilon: -rate * gradient / (np.abs(gradient) + epsilon),
+            )
+            for epsilon in (1e-8, 1e-6, 1e-5)
+        ),
+        Mistake(
+            "right for every slope but the smallest: what does ε do to a slope as small as itself?",
+            lambda gradient, rate: -rate * np.sign(gradient),
+        ),
+        Mistake(
+            "0 divided by 0 is not a number. One letter of the formula prevents it.", _first_adam_step_without_epsilon
         ),
         Mistake(
             "this is plain gradient descent: the change still grows with the gradient.",
