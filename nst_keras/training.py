@@ -293,7 +293,8 @@ def _evaluator(objective):
         return losses, tape.gradient(losses["total_loss"], image)
 
     def evaluate(image):
-        losses, gradient = losses_and_gradient(image)
+        # Asked for in this way, TensorFlow does not warn that every stage needs a function of its own.
+        losses, gradient = losses_and_gradient.get_concrete_function(image)(image)
         losses = {name: float(loss) for name, loss in losses.items()}
         if not isfinite(losses["total_loss"]):
             raise _NotFinite(f"The total loss became {losses['total_loss']}")

@@ -230,6 +230,12 @@ def test_lbfgs_gets_further_than_adam_in_as_many_steps(vgg16, content, style):
     assert ends["lbfgs"] < ends["adam"]
 
 
+def test_many_short_stages_are_no_reason_for_a_warning(vgg16, content, style, caplog):
+    for _ in range(8):
+        transfer_style(content, style, size=64, steps=1, verbose=0, vgg16=vgg16)
+    assert [record.message for record in caplog.records if "retracing" in record.message] == []
+
+
 def test_without_style_the_content_is_reconstructed_and_without_content_the_style(vgg16, content, style):
     options = {"size": 64, "steps": 40, "vgg16": vgg16, "verbose": 0}
     options |= {"content_layers": "block2_conv1", "style_layers": ["block1_conv1", "block2_conv1"]}
