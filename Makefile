@@ -1,7 +1,8 @@
 # make run     set up, paint the first picture, then execute the whole course into build/
 # make lab     set up, then open the notebooks in JupyterLab
 # make test    set up, then run all tests with their coverage, and compare the notebooks' outputs
-# make fuzz    set up, then try to load 10 000 damaged image files
+# make fuzz    set up, then try to load 10 000 damaged image files, and 1000 sets of arguments
+# make soak    set up, then paint 100 small pictures in one process: does its memory grow?
 # make mutants   set up, then change losses.py and images.py in 400 ways, one by one: do the tests notice? (an hour)
 # make bench   set up with PyTorch, then measure this package beside three recipes that people use (an hour)
 # make bench-quick   the same in five minutes: less of everything
@@ -13,7 +14,7 @@ BIN := $(VENV)/bin
 PICTURE := build/summer_palace_great_wave.png
 NOTEBOOKS := $(sort $(wildcard notebooks/0*.ipynb notebooks/solutions/0*.ipynb))
 
-.PHONY: run lab test fuzz mutants bench bench-quick lint notebooks clean
+.PHONY: run lab test fuzz soak mutants bench bench-quick lint notebooks clean
 run: $(VENV)/installed
 	@mkdir -p build
 	$(BIN)/nst-keras summer_palace great_wave -o $(PICTURE) --overwrite
@@ -27,7 +28,10 @@ test: $(VENV)/installed
 	$(BIN)/python -m pytest --nbval $(NOTEBOOKS)
 
 fuzz: $(VENV)/installed
-	FUZZ_FILES=10000 $(BIN)/python -m pytest tests/test_fuzz.py
+	FUZZ_FILES=10000 FUZZ_RUNS=1000 $(BIN)/python -m pytest tests/test_fuzz.py
+
+soak: $(VENV)/installed
+	$(BIN)/python tests/soak.py
 
 # In a copy, because the tool writes its mutants into the files. With CI=true Hypothesis draws the same examples each time.
 mutants: $(VENV)/installed

@@ -4,6 +4,7 @@ import hashlib
 import warnings
 from pathlib import Path
 
+from nst_keras._arguments import check_layers
 from nst_keras._tensorflow import keras, tf
 from nst_keras.images import DATA
 
@@ -34,9 +35,16 @@ def load_vgg16(weights="bundled", pooling="max"):
     """
     if pooling not in ("max", "average"):
         raise ValueError(f'pooling is "max" or "average", not {pooling!r}.')
-    if keras.config.floatx() == "float16":
+    for numbers in (keras.config.floatx(), keras.config.dtype_policy().name):
+        if "16" in numbers:  # float16, bfloat16, mixed_float16, mixed_bfloat16
+            raise ValueError(
+                f"Keras is set to {numbers}, in which the losses overflow or lose their digits; "
+                "keras.config.set_floatx('float32') and keras.config.set_dtype_policy('float32') set it back."
+            )
+    if keras.config.image_data_format() != "channels_last":
         raise ValueError(
-            "Keras is set to float16, in which the losses overflow; keras.config.set_floatx('float32') sets it back."
+            "Keras is set to images with the channels first, and here they come last; "
+            "keras.config.set_image_data_format('channels_last') sets it back."
         )
     if weights == "imagenet":
         try:
@@ -104,12 +112,7 @@ class FeatureExtractor:
         self.layers = (layers,) if isinstance(layers, str) else tuple(layers)
         vgg16 = load_vgg16() if vgg16 is None else vgg16
         names = [layer.name for layer in vgg16.layers[1:]]
-        unknown = [layer for layer in self.layers if layer not in names]
-        if unknown or not self.layers:
-            raise ValueError(
-                f"{'VGG16 has no layer ' + repr(unknown[0]) if unknown else 'No layer is named'}; "
-                f"its layers are {', '.join(names)}."
-            )
+        check_layers(self.layers, names)
         outputs = {layer: vgg16.get_layer(layer).output for layer in self.layers}
         self.model = keras.Model(vgg16.input, outputs)
         pools = sum(layer.name.endswith("pool") for layer in self.model.layers)

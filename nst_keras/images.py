@@ -12,6 +12,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 # An installed wheel carries `data/` inside; in a checkout it stands beside the package.
 _PACKAGE = Path(__file__).parent
 DATA = _PACKAGE / "data" if (_PACKAGE / "data").is_dir() else _PACKAGE.parent / "data"
+LARGEST_SIDE = 65535  # no JPEG is larger
+LONGEST_NAME = 200  # in bytes; a file system takes 255, and names of checkpoints and unfinished files are longer
 BUNDLED = {path.stem: path for kind in ("content", "style") for path in sorted((DATA / kind).glob("*.jpg"))}
 
 
@@ -66,7 +68,12 @@ def open_picture(source):
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             picture = source if isinstance(source, Image.Image) else Image.open(file)
             picture.load()
-            return ImageOps.exif_transpose(picture)
+            picture = ImageOps.exif_transpose(picture)
+        if 0 in picture.size:
+            raise ValueError("it has no pixels")
+        if picture.mode.startswith(("I", "F")):
+            _picture_to_array(picture)  # values that are out of range are noticed while the name of the file is known
+        return picture
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         limit = Image.MAX_IMAGE_PIXELS / 1e6
         raise ValueError(f"{name} has more than {limit:.0f} million pixels; make it smaller first.") from None
@@ -74,6 +81,8 @@ def open_picture(source):
         raise ValueError(f"{name} is not an image that Pillow can read; convert it to JPEG or PNG.") from None
     except MemoryError:
         raise
+    except PermissionError:
+        raise PermissionError(f"{name} cannot be read: its permissions forbid it.") from None
     except Exception as error:  # damaged files raise anything from SyntaxError to struct.error
         raise ValueError(f"{name} cannot be read as an image ({error}); open and save it again elsewhere.") from error
 
@@ -132,10 +141,13 @@ def check_output_path(path, animation=False):
     file_format = Image.registered_extensions().get(path.suffix.lower())
     if animation and file_format != "GIF":
         raise ValueError(f"{path} cannot be written: an animation is a .gif file.")
-    if file_format not in Image.SAVE:
+    if not _writes_colours(file_format):
         raise ValueError(
-            f"{path} cannot be written: its ending {path.suffix!r} names no image format; use .png or .jpg."
+            f"{path} cannot be written: its ending {path.suffix!r} names no image format that keeps colours and "
+            "size; use .png or .jpg."
         )
+    if len(os.fsencode(path.name)) > LONGEST_NAME:
+        raise ValueError(f"{path.name[:20]}… cannot be written: its name is too long; choose a shorter one.")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"{path} cannot be written: there is no folder {path.parent}; create it first.")
     if path.is_dir():
@@ -143,6 +155,18 @@ def check_output_path(path, animation=False):
     if not os.access(path.parent, os.W_OK):
         raise PermissionError(f"{path} cannot be written: the folder {path.parent} is read-only.")
     return file_format
+
+
+def _writes_colours(file_format):
+    """Try it: Pillow knows formats that hold no colours, are too small, or of which it only knows the name."""
+    if file_format not in Image.SAVE or file_format not in Image.OPEN:
+        return False
+    shape, file = (300, 200), io.BytesIO()
+    try:
+        Image.new("RGB", shape).save(file, format=file_format)
+        return Image.open(file).size == shape
+    except Exception:  # each format has its own way to say no
+        return False
 
 
 @contextmanager
@@ -161,6 +185,8 @@ def fitted_shape(height, width, size):
     """(height, width) with the longer side `size` and the same aspect, at least one pixel each."""
     if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 1:
         raise ValueError(f"size is the longer side in pixels, a whole number from 1; this is {size!r}.")
+    if size > LARGEST_SIDE:
+        raise ValueError(f"size is the longer side in pixels, at most {LARGEST_SIDE}; this is {size}.")
     longer = max(height, width)
     return max(1, round(height * size / longer)), max(1, round(width * size / longer))
 

@@ -1,18 +1,28 @@
 """The loop that turns noise into a picture: gradient on the pixels, from coarse to fine."""
 
 import numbers
+import os
 import warnings
-from collections.abc import Mapping
 from functools import partial
-from math import isfinite
+from math import isfinite, log2
 
 import numpy as np
 import psutil
+from PIL import Image
 from tqdm import tqdm
 
+from nst_keras._arguments import (
+    CONTENT_LAYERS,
+    LIGHTEST,
+    STYLE_LAYERS,
+    check_numbers,
+    check_sides,
+    layer_weights,
+    name_of,
+)
 from nst_keras._tensorflow import keras, tf
 from nst_keras.features import FeatureExtractor
-from nst_keras.images import fitted_shape, load_image, resize_image
+from nst_keras.images import fitted_shape, load_image, open_picture, resize_image
 from nst_keras.losses import (
     content_loss,
     gram_distance,
@@ -21,9 +31,6 @@ from nst_keras.losses import (
     total_variation_loss,
     weighted_sum,
 )
-
-CONTENT_LAYERS = ("block4_conv2",)
-STYLE_LAYERS = ("block1_conv1", "block2_conv1", "block3_conv1", "block4_conv1", "block5_conv1")
 
 # VGG16 pads with zeros, which shows as a coloured rim. The picture is painted on a canvas this many pixels
 # larger on each side, continued as in a mirror, and the rim is cut off with it.
@@ -35,6 +42,9 @@ STAGE_STEPS = 0.8
 # L-BFGS remembers this many steps; its first one, without memory, moves the colours by 5 of 255 grey levels on average.
 PAIRS = 10
 FIRST_CHANGE = 0.02
+# A resumed run has lost that memory, and the canvas around the picture. Its loss would end up to 22 % above that of a
+# run without a break; it is none the worse when this many steps of the stage are done again.
+REPEATED = 15
 # Measured at 1024×683 and 2048×1367 pixels: what VGG16 keeps for the gradient, and L-BFGS of the past ones.
 BYTES_PER_PIXEL = 2700
 
@@ -79,6 +89,7 @@ def transfer_style(
         optimizer: "lbfgs", "adam", or a Keras optimizer (for pixels in [0, 1]; only its settings are used).
         steps: number of steps, over all stages together.
         initial_step: how many of them are done already, to continue an interrupted run; `init` is its last picture.
+            The stage's last 15 are done again, in which L-BFGS gathers its memory anew.
         coarse_to_fine: start small and enlarge stage by stage; False runs all steps at full size.
         seed: of the noise. The same seed on the same machine gives the same picture.
         callbacks: functions called after every step as callback(step, losses, image): step from 1, losses as
@@ -104,18 +115,26 @@ def transfer_style(
         >>> image.shape, history.epoch
         (TensorShape([1, 53, 80, 3]), [1, 2, 3, 4])
     """
+    check_numbers(
+        content_weight=content_weight,
+        style_weight=style_weight,
+        total_variation_weight=total_variation_weight,
+        content_layers=content_layers,
+        style_layers=style_layers,
+        steps=steps,
+        seed=seed,
+    )
     content_layers, style_layers = layer_weights(content_layers), layer_weights(style_layers)
-    _check_numbers(content_weight, style_weight, total_variation_weight, content_layers, style_layers, steps, seed)
-    if not isinstance(initial_step, numbers.Integral) or not 0 <= initial_step < steps:
-        raise ValueError(f"initial_step must be a whole number from 0 to {steps - 1}, not {initial_step!r}.")
+    if not isinstance(initial_step, numbers.Integral) or not 0 <= initial_step <= steps:
+        raise ValueError(f"initial_step must be a whole number from 0 to {steps}, not {initial_step!r}.")
     optimizer = _checked_optimizer(optimizer)
-    content, style = load_image(content, size), load_image(style, size)
     extractor = FeatureExtractor(content_layers | style_layers, vgg16)
-    _check_sides(extractor, content=content, style=style)
-    _check_memory(*content.shape[1:3])
+    content = _loaded(content, "The content image", size, extractor.smallest_side)
+    style = _loaded(style, "The style image", size, extractor.smallest_side)
 
     shape = tuple(content.shape[1:3])
     stages = _stages_left(plan_stages(*shape, steps, coarse_to_fine), initial_step)
+    initial_step = steps - sum(stage_steps for *_, stage_steps in stages)
     image = _starting_image(init, content, stages[0][:2], seed)
     if verbose:
         callbacks = [*callbacks, _progress_bar(stages)]
@@ -250,20 +269,13 @@ def plan_stages(height, width, steps, coarse_to_fine=True):
 
 def _stages_left(stages, done):
     left = []
-    for height, width, steps in stages:
+    for stage in stages:
+        *shape, steps = stage
         skipped = min(done, steps)
         done -= skipped
-        if skipped < steps:
-            left.append((height, width, steps - skipped))
+        if skipped < steps or stage is stages[-1]:
+            left.append((*shape, steps - max(0, skipped - REPEATED)))
     return left
-
-
-def layer_weights(layers):
-    """{layer: weight} from a name, several names (equal weights that sum to 1), or such a dictionary."""
-    if isinstance(layers, Mapping):
-        return dict(layers)
-    layers = (layers,) if isinstance(layers, str) else tuple(layers)
-    return dict.fromkeys(layers, 1 / max(1, len(layers)))
 
 
 class _NotFinite(ArithmeticError):
@@ -281,7 +293,8 @@ def _evaluator(objective):
         return losses, tape.gradient(losses["total_loss"], image)
 
     def evaluate(image):
-        losses, gradient = losses_and_gradient(image)
+        # Asked for in this way, TensorFlow does not warn that every stage needs a function of its own.
+        losses, gradient = losses_and_gradient.get_concrete_function(image)(image)
         losses = {name: float(loss) for name, loss in losses.items()}
         if not isfinite(losses["total_loss"]):
             raise _NotFinite(f"The total loss became {losses['total_loss']}")
@@ -293,6 +306,8 @@ def _evaluator(objective):
 def _minimise_lbfgs(evaluate, image, steps, report):
     """L-BFGS (Nocedal and Wright 2006, "Numerical Optimization", section 7.2) on pixels kept in [0, 1]."""
     losses, gradient = evaluate(image)
+    unit = _unit(gradient)
+    gradient *= unit
     pairs = []
     while steps > 0:
         free = tf.where(gradient > 0, image > 0, image < 1)  # the others are at a bound, and pushed against it
@@ -301,7 +316,8 @@ def _minimise_lbfgs(evaluate, image, steps, report):
             candidate = tf.clip_by_value(image + reach * tf.where(free, direction, 0.0), 0.0, 1.0)
             change = candidate - image
             new_losses, new_gradient = evaluate(candidate)
-            if new_losses["total_loss"] < losses["total_loss"] + 1e-4 * _dot(gradient, change):
+            new_gradient *= unit
+            if new_losses["total_loss"] < losses["total_loss"] + 1e-4 * float(_dot(gradient, change)) / unit:
                 break
         else:
             if not pairs:
@@ -314,6 +330,11 @@ def _minimise_lbfgs(evaluate, image, steps, report):
         image, losses, gradient = candidate, new_losses, new_gradient
         steps -= 1
         report(image, losses)
+
+
+def _unit(gradient):
+    """A power of two that brings the gradient to about 1: with weights like 1e20 its squares leave float32's range."""
+    return 0.5 ** round(log2(max(float(tf.reduce_max(tf.abs(gradient))), LIGHTEST)))
 
 
 def _downhill(gradient, pairs):
@@ -393,35 +414,18 @@ def _checked_optimizer(optimizer):
     raise ValueError(f'optimizer is "lbfgs", "adam" or a keras.optimizers.Optimizer, not {optimizer!r}.')
 
 
-def _check_numbers(content_weight, style_weight, total_variation_weight, content_layers, style_layers, steps, seed):
-    weights = {
-        "content_weight": content_weight,
-        "style_weight": style_weight,
-        "total_variation_weight": total_variation_weight,
-        **{f"the weight of content layer {layer}": weight for layer, weight in content_layers.items()},
-        **{f"the weight of style layer {layer}": weight for layer, weight in style_layers.items()},
-    }
-    for name, weight in weights.items():
-        if not isinstance(weight, numbers.Real) or not isfinite(weight) or weight < 0:
-            raise ValueError(f"{name} must be a number from 0 up, not {weight!r}.")
-    if not content_layers or not style_layers:
-        raise ValueError("Name at least one content layer and one style layer; a weight of 0 switches a loss off.")
-    if content_weight == style_weight == 0:
-        raise ValueError("content_weight and style_weight are both 0, so there is nothing to paint; raise one of them.")
-    if not isinstance(steps, numbers.Integral) or steps < 1:
-        raise ValueError(f"steps must be a whole number from 1 up, not {steps!r}.")
-    if not isinstance(seed, numbers.Integral) or seed < 0:
-        raise ValueError(f"seed must be a whole number from 0 up, not {seed!r}.")
-
-
-def _check_sides(extractor, **images):
-    for name, image in images.items():
-        height, width = image.shape[1:3]
-        if min(height, width) < extractor.smallest_side:
-            raise ValueError(
-                f"At this size the {name} image has {width}×{height} pixels, but {', '.join(extractor.layers)} need "
-                f"at least {extractor.smallest_side} on every side. Raise size, or cut the image to another shape."
-            )
+def _loaded(source, what, size, smallest_side):
+    """The image at this size; refused before it is enlarged, for that alone could fill the memory."""
+    name = name_of(source, what)
+    if isinstance(source, str | os.PathLike | bytes | bytearray | Image.Image):
+        source = open_picture(source)
+        shape = source.height, source.width
+    else:
+        source = load_image(source)
+        shape = tuple(source.shape[1:3])
+    check_sides(name, shape, size, smallest_side)
+    _check_memory(*fitted_shape(*shape, size))
+    return load_image(source, size)
 
 
 def _check_memory(height, width):

@@ -1,3 +1,5 @@
+import io
+import json
 import os
 import signal
 import subprocess
@@ -7,9 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageSequence
 
-from nst_keras import load_image
+from nst_keras import FeatureExtractor, load_image
 from nst_keras.__main__ import main
+from nst_keras._arguments import check_numbers
 from nst_keras._tensorflow import keras, tf
+from nst_keras.images import BUNDLED
 
 SMALL = ["--size", "64", "--steps", "3"]
 
@@ -80,6 +84,9 @@ def test_help_shows_the_defaults_that_hold(capsys):
         "optimizer": "({})",
     }.items():
         assert words.format(parameters[name].default) in shown
+    for name, checked in inspect.signature(check_numbers).parameters.items():  # and once more where they are checked
+        assert checked.default == parameters[name].default
+    assert parameters["size"].default == 400
 
 
 def test_an_existing_file_is_only_replaced_when_told_to(tmp_path, capsys):
@@ -101,7 +108,18 @@ def test_an_existing_file_is_only_replaced_when_told_to(tmp_path, capsys):
         (["cat", "poppies", "--gif", "film.mp4"], "an animation is a .gif file"),
         (["cat", "poppies", "--gif", "film.png"], "an animation is a .gif file"),
         (["cat", "poppies", "--content-weight", "0", "--style-weight", "0"], "both 0"),
-        (["cat", "poppies", "--style-layers", "conv9"], "no layer 'conv9'"),
+        (["cat", "poppies", "--style-layers", "block1_conv1=0", "--content-weight", "0"], "leave nothing"),
+        (["cat", "poppies", "--size", "20"], "cat has 451×300 pixels, which size 20 makes 20×13"),
+        (["cat", "poppies", "-o", ""], "names no image format"),
+        (["cat", "poppies", "-o", "."], "names no image format"),
+        (["cat", "poppies", "-o", "/"], "names no image format"),
+        (["cat", "poppies", "-o", "out.h5"], "names no image format"),  # Pillow knows it, and cannot write it
+        (["cat", "poppies", "-o", "out.xbm"], "names no image format"),  # holds no colours
+        (["cat", "poppies", "-o", "out.ico"], "names no image format"),  # would be made smaller
+        (["cat", "poppies", "-o", "ж" * 120 + ".png"], "its name is too long"),
+        (["cat", "poppies", "-o", "film.gif", "--gif", "./film.gif"], "both the picture and the film"),
+        (["cat", "poppies", "-o", str(BUNDLED["cat"]), "--overwrite"], "is the content picture"),
+        (["cat", "poppies", "-o", str(BUNDLED["poppies"]), "--resume"], "is the style picture"),
         (["cat", "poppies", "--weights", "none.h5"], "no weights file none.h5"),
     ],
 )
@@ -118,15 +136,21 @@ def test_bad_input_is_answered_with_one_line(arguments, says, tmp_path, monkeypa
 @pytest.mark.parametrize(
     ("option", "says"),
     [
-        (["--size", "0"], "--size: must be a whole number from 1 up, not '0'"),
+        (["--size", "0"], "--size: must be a whole number from 1 to 65535, not '0'"),
+        (["--size", "9" * 5000], "not '9999999999999999999999999999999999999999…'"),
         (["--size", "64.5"], "not '64.5'"),
-        (["--steps", "-1"], "--steps: must be a whole number from 1 up, not '-1'"),
-        (["--seed", "x"], "--seed: must be a whole number from 0 up"),
-        (["--style-weight", "nan"], "--style-weight: must be a number from 0 up, not 'nan'"),
-        (["--style-weight", "much"], "--style-weight: must be a number from 0 up, not 'much'"),
-        (["--content-weight", "inf"], "must be a number from 0 up"),
-        (["--total-variation-weight", "-1"], "must be a number from 0 up"),
+        (["--steps", "-1"], "--steps: must be a whole number from 1 to 1000000000, not '-1'"),
+        (["--seed", "x"], "--seed: must be a whole number from 0 to"),
+        (["--style-weight", "nan"], "--style-weight: must be 0 or a number from 1e-30 to 1e+30, not 'nan'"),
+        (["--style-weight", "much"], "--style-weight: must be 0 or a number from 1e-30 to 1e+30, not 'much'"),
+        (["--content-weight", "inf"], "must be 0 or a number"),
+        (["--total-variation-weight", "-1"], "must be 0 or a number"),
         (["--style-layers", "block1_conv1=1,block2_conv1"], "give every layer a weight"),
+        (["--style-layers", "block1_conv1=b=c"], "give every layer a weight"),
+        (["--style-layers", "conv9"], "no layer 'conv9'"),
+        (["--style-layers", "=1"], "no layer ''"),
+        (["--content-layers", "block1_conv1,"], "no layer ''"),
+        (["--content-layers", "block1_conv1=1,block1_conv1=2"], "layer block1_conv1 is named twice"),
         (["--optimizer", "newton"], "invalid choice: 'newton'"),
         (["--nonsense"], "unrecognized arguments: --nonsense"),
     ],
@@ -248,6 +272,70 @@ def test_a_checkpoint_that_cannot_be_saved_does_not_stop_the_run(tmp_path, monke
     assert [path.name for path in tmp_path.iterdir()] == ["out.png"]
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="only Linux has a file that is always full")
+def test_streams_that_fail_do_not_cost_the_picture(tmp_path, monkeypatch):
+    closed, full, letters = (tmp_path / name for name in ("closed.png", "full.png", "картина.png"))
+    command = f'"{sys.executable}" -m nst_keras cat poppies --size 64 --steps 2 -o "{closed}" >/dev/full 2>&-'
+    assert subprocess.run(command, shell=True).returncode == 0
+    with open("/dev/full", "w") as error:
+        monkeypatch.setattr("sys.stderr", error)
+        assert main(["cat", "poppies", "-o", str(full), *SMALL]) == 0
+    ascii_only = io.TextIOWrapper(io.BytesIO(), "ascii")
+    monkeypatch.setattr("sys.stdout", ascii_only)
+    monkeypatch.setattr("sys.stderr", ascii_only)
+    assert main(["cat", "poppies", "-o", str(letters), *SMALL]) == 0
+    shown = ascii_only.buffer.getvalue()
+    assert b"64\\xd743 step 3: total" in shown
+    assert b"Saved " in shown
+    for path in (closed, full, letters):
+        assert Image.open(path).size == (64, 43)
+
+
+def test_a_pipe_whose_reader_has_gone_is_no_error():
+    reading, writing = os.pipe()
+    os.close(reading)
+    run = subprocess.run(
+        [sys.executable, "-m", "nst_keras", "--help"], stdout=writing, stderr=subprocess.PIPE, check=False
+    )
+    os.close(writing)
+    assert (run.returncode, run.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("closed.png", "closed.png cannot be read: its permissions forbid it"),
+        ("nan.tif", "nan.tif cannot be read as an image (The values of a float image lie in [0, 1]"),
+    ],
+)
+def test_a_picture_that_cannot_be_used_is_named(name, says, tmp_path, monkeypatch, capsys):
+    path = tmp_path / name
+    Image.fromarray(np.full((30, 40), np.nan, np.float32)).save(tmp_path / "nan.tif")
+    if name == "closed.png":
+        path.write_bytes(b"closed to all but root")
+
+        def not_permitted(file):
+            raise PermissionError(13, "Permission denied", str(file))
+
+        monkeypatch.setattr(Image, "open", not_permitted)
+        monkeypatch.setattr("nst_keras.__main__.check_output_path", lambda *path, **options: "PNG")
+    assert main([str(path), "poppies", "-o", str(tmp_path / "out.png")]) == 2
+    error = capsys.readouterr().err
+    assert says in error
+    assert error.count("\n") == 1
+
+
+def test_a_checkpoint_of_another_version_is_refused(tmp_path, capsys):
+    np.savez(
+        tmp_path / "out.png.checkpoint.npz",
+        arguments=json.dumps({"brush": "wide"}),
+        step=2,
+        image=np.zeros((1, 43, 64, 3)),
+    )
+    assert main(["cat", "poppies", "-o", str(tmp_path / "out.png"), *SMALL, "--resume"]) == 2
+    assert "brush was wide, now the default" in capsys.readouterr().err
+
+
 def test_a_damaged_checkpoint_is_refused(tmp_path, capsys):
     output = tmp_path / "out.png"
     (tmp_path / "out.png.checkpoint.npz").write_bytes(b"PK nonsense")
@@ -302,6 +390,8 @@ def test_help_and_errors_do_not_wait_for_tensorflow(tmp_path):
     assert run_python("-c", code, "cat", "nobody.jpg").stdout == "2\n"
     assert run_python("-c", code, "cat", "poppies", "-o", "out.xyz").stdout == "2\n"
     assert "--steps: must be" in run_python("-c", code, "cat", "poppies", "--steps", "0").stderr
+    assert "no layer" in run_python("-c", code, "cat", "poppies", "--style-layers", "conv9").stderr
+    assert run_python("-c", code, "cat", "poppies", "--size", "20").stdout == "2\n"
 
 
 def test_completion_offers_every_name_and_does_not_wait_for_tensorflow():
@@ -331,3 +421,11 @@ def test_tensorflow_stays_quiet(tmp_path):
 def test_another_backend_of_keras_is_refused_with_the_way_out():
     run = run_python("-c", "import nst_keras; nst_keras.gram_matrix", env=os.environ | {"KERAS_BACKEND": "numpy"})
     assert "Set the environment variable KERAS_BACKEND=tensorflow" in run.stderr.splitlines()[-1]
+
+
+def test_the_layers_known_without_tensorflow_are_those_of_vgg16(vgg16):
+    from nst_keras._arguments import VGG16_LAYERS, smallest_side
+
+    assert [layer.name for layer in vgg16.layers[1:]] == list(VGG16_LAYERS)
+    for layer in VGG16_LAYERS:
+        assert smallest_side(["block1_conv1", layer]) == FeatureExtractor(layer, vgg16).smallest_side

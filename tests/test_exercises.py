@@ -47,7 +47,7 @@ def test_mistakes_that_need_no_numbers_are_caught_by_every_check(name):
     assert "returned None" in repr(check(lambda *arguments: None))
     assert "stopped with RuntimeError: too hard" in repr(check(stops))
     assert "numbers" in repr(check(lambda *arguments: "a string"))
-    assert "returned a list" in repr(check(lambda *arguments: [np.zeros(2), np.zeros(3)]))
+    assert "parts of your list differ in shape" in repr(check(lambda *arguments: [np.zeros(2), np.zeros(3)]))
     if any(isinstance(argument, np.ndarray) for arguments in check.cases.values() for argument in arguments):
         assert "changed its input" in repr(check(in_place))
     if np.asarray(check.reference(*next(iter(check.cases.values())))).dtype.kind == "f":

@@ -122,13 +122,25 @@ def test_damaged_bundled_weights_are_noticed(tmp_path, monkeypatch):
         load_vgg16()
 
 
-def test_float16_is_refused():
-    keras.config.set_floatx("float16")
+@pytest.mark.parametrize(
+    ("setting", "value", "usual"),
+    [
+        ("floatx", "float16", "float32"),
+        ("dtype_policy", "float16", "float32"),
+        ("dtype_policy", "mixed_float16", "float32"),
+        ("dtype_policy", "bfloat16", "float32"),
+        ("dtype_policy", "mixed_bfloat16", "float32"),
+        ("image_data_format", "channels_first", "channels_last"),
+    ],
+)
+def test_settings_of_keras_that_spoil_the_losses_are_refused(setting, value, usual):
+    change = getattr(keras.config, f"set_{setting}")
+    change(value)
     try:
-        with pytest.raises(ValueError, match=r"float16.*set_floatx\('float32'\)"):
+        with pytest.raises(ValueError, match=rf"{value.split('_')[-1]}|channels first.*set_{setting}\('{usual}'\)"):
             load_vgg16()
     finally:
-        keras.config.set_floatx("float32")
+        change(usual)
 
 
 def test_a_wrong_layer_is_answered_with_those_that_exist(vgg16):

@@ -1,4 +1,7 @@
-"""Mutated image files: every one is either loaded correctly or refused in one sentence. `make fuzz` tries 10 000."""
+"""Mutated image files and sets of arguments: every one is used correctly or refused in one sentence.
+
+`make fuzz` tries 10 000 files and 1000 sets of arguments.
+"""
 
 import io
 import os
@@ -6,11 +9,14 @@ import random
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image, features
 
-from nst_keras import load_image
+from nst_keras import load_image, transfer_style
 
 FILES = int(os.environ.get("FUZZ_FILES", "300"))
+RUNS = int(os.environ.get("FUZZ_RUNS", "40"))
 
 
 def seed_files():
@@ -95,3 +101,63 @@ def test_mutated_files_are_loaded_or_refused_in_one_sentence(seed):
             assert (image.shape[0], image.shape[3], image.dtype) == (1, 3, np.float32)
             assert 0 <= image.min() <= image.max() <= 1
     assert min(outcomes.values()) > FILES // 40  # both ways are really tried
+
+
+def mostly(sound, *odd):
+    """Of ten draws nine are sound: with eleven arguments about a third of the sets can be painted."""
+    return st.integers(0, 9).flatmap(lambda dice: sound if dice else st.sampled_from(odd))
+
+
+WEIGHTS = mostly(
+    st.sampled_from([0, 0.2, 1, 1e3, 1e-30, 1e30]), float("nan"), float("inf"), -1.0, 1e-40, 10**400, "much", None
+)
+LAYERS = mostly(
+    st.sampled_from(["block1_conv1", ("block1_pool", "block2_conv2"), {"block3_conv1": 2, "block1_conv2": 0}]),
+    *("conv9", [], None, 5, [["block1_conv1"]], ["block1_conv1"] * 2, {"block1_conv1": float("nan")}, {}),
+)
+ARGUMENTS = {
+    "size": mostly(st.integers(16, 50), 0, -3, 3, 2.5, "24", None, True, 10**6, 10**400),
+    "content_weight": WEIGHTS,
+    "style_weight": WEIGHTS,
+    "total_variation_weight": WEIGHTS,
+    "content_layers": LAYERS,
+    "style_layers": LAYERS,
+    "steps": mostly(st.integers(1, 3), 0, -1, 1.5, "3", None, 10**30),
+    "initial_step": mostly(st.just(0), 1, 2, -1, 99, None, 0.5),
+    "init": mostly(
+        st.sampled_from(["noise", "content", "cat"]), "cubism", None, np.full((4, 4, 3), np.nan), np.zeros((1, 9, 3))
+    ),
+    "optimizer": mostly(st.sampled_from(["lbfgs", "adam"]), "newton", None, 7),
+    "seed": mostly(st.sampled_from([0, 5, 2**70]), -1, 0.5, None),
+    "coarse_to_fine": st.booleans(),
+}
+seen = {"painted": 0, "refused": 0}
+
+
+@settings(max_examples=RUNS, deadline=None, suppress_health_check=list(HealthCheck))
+@given(arguments=st.fixed_dictionaries(ARGUMENTS))
+def try_arguments(vgg16, content, arguments):
+    style = np.full((20, 20, 3), 0.3)
+    try:
+        image, history = transfer_style(content, style, vgg16=vgg16, verbose=0, **arguments)
+    except (ValueError, FileNotFoundError, MemoryError) as error:
+        refusal = str(error)
+    else:
+        refusal = None
+    seen["refused" if refusal else "painted"] += 1
+    if refusal:
+        assert len(refusal.splitlines()) == 1
+        assert refusal.endswith((".", ")."))
+        return
+    size = arguments["size"]
+    assert image.shape == (1, round(43 * size / 64), size, 3)
+    assert np.isfinite(image).all()
+    assert 0 <= np.min(image) <= np.max(image) <= 1
+    assert history.params["stopped"] in (None, "diverged")
+    assert all(np.isfinite(values).all() for values in history.history.values())
+
+
+@pytest.mark.filterwarnings("ignore:The total loss became")
+def test_any_arguments_are_painted_or_refused_in_one_sentence(vgg16, content):
+    try_arguments(vgg16, content)
+    assert min(seen.values()) > RUNS // 20  # both ways are really tried

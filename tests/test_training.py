@@ -4,6 +4,7 @@ import sys
 from types import SimpleNamespace
 
 import numpy as np
+import PIL.Image
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -229,6 +230,12 @@ def test_lbfgs_gets_further_than_adam_in_as_many_steps(vgg16, content, style):
     assert ends["lbfgs"] < ends["adam"]
 
 
+def test_many_short_stages_are_no_reason_for_a_warning(vgg16, content, style, caplog):
+    for _ in range(8):
+        transfer_style(content, style, size=64, steps=1, verbose=0, vgg16=vgg16)
+    assert [record.message for record in caplog.records if "retracing" in record.message] == []
+
+
 def test_without_style_the_content_is_reconstructed_and_without_content_the_style(vgg16, content, style):
     options = {"size": 64, "steps": 40, "vgg16": vgg16, "verbose": 0}
     options |= {"content_layers": "block2_conv1", "style_layers": ["block1_conv1", "block2_conv1"]}
@@ -278,25 +285,17 @@ def test_total_variation_makes_the_picture_smoother(vgg16, content, style):
     assert curves[1]["total_variation_loss"][-1] < 0.5 * curves[0]["total_variation_loss"][-1]
 
 
-def test_an_interrupted_run_goes_on_where_it_stopped(vgg16):
-    options = {"size": 96, "steps": 30, "verbose": 0, "vgg16": vgg16}
-    whole, history = transfer_style("cat", "poppies", **options)
-    images, steps = {}, []
-    for stop in (13, 24):
-
-        def interrupt(step, losses, image, stop=stop):
-            images[step] = image
-            steps.append(step)
-            if step == stop:
-                raise KeyboardInterrupt
-
-        start = {"init": images[13], "initial_step": 13} if images else {}
-        transfer_style("cat", "poppies", callbacks=[interrupt], **options, **start)
-    resumed, rest = transfer_style("cat", "poppies", init=images[24], initial_step=24, **options)
-    assert steps + rest.epoch == history.epoch == list(range(1, 31))
-    assert rest.params["stages"] == [(*history.params["stages"][-1][:2], 6)]
-    assert resumed.shape == whole.shape
-    assert rest.history["total_loss"][-1] < 1.5 * history.history["total_loss"][-1]
+def test_an_interrupted_run_ends_as_well_as_one_that_was_not(vgg16):
+    options = {"size": 96, "steps": 40, "verbose": 0, "vgg16": vgg16}
+    images = []
+    whole, history = transfer_style("cat", "poppies", callbacks=[lambda *step: images.append(step[2])], **options)
+    assert [steps for *_, steps in history.params["stages"]] == [22, 18]
+    for stop, begin in ((20, 5), (32, 22), (38, 23), (40, 25)):  # all of a stage's steps, or 15, are done again
+        resumed, rest = transfer_style("cat", "poppies", init=images[stop - 1], initial_step=stop, **options)
+        assert rest.epoch == list(range(begin + 1, 41))
+        assert sum(steps for *_, steps in rest.params["stages"]) == len(rest.epoch)
+        assert resumed.shape == whole.shape
+        assert rest.history["total_loss"][-1] < 1.02 * history.history["total_loss"][-1]
 
 
 @pytest.mark.parametrize("coarse_to_fine", [True, False])
@@ -340,19 +339,34 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_picture
     assert np.isfinite(image).all()
 
 
+@pytest.mark.parametrize("scale", [1e-29, 1e-20, 1e20, 1e25])
+def test_only_the_proportion_of_the_weights_matters(vgg16, content, style, scale):
+    """Also where the square of a gradient leaves the range of float32."""
+    ends = []
+    for unit in (1.0, scale):
+        weights = {"content_weight": unit, "style_weight": 0.2 * unit, "vgg16": vgg16}
+        losses = transfer_style(content, style, **weights, **SMALL)[1].history["total_loss"]
+        ends.append(losses[-1] / losses[0])
+    assert len(losses) == 6
+    assert ends[1] == pytest.approx(ends[0], rel=0.02)
+
+
 def test_a_loss_that_is_never_finite_is_an_error(vgg16, content, style):
     with pytest.raises(ValueError, match=r"total loss became inf in the first step.*Make the weights"):
-        transfer_style(content, style, content_weight=1e38, vgg16=vgg16, **SMALL)
+        transfer_style(content, style, style_weight=1e30, vgg16=vgg16, **SMALL)
 
 
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"steps": 0}, "steps must be a whole number from 1 up, not 0"),
+        ({"steps": 0}, "steps must be a whole number from 1 to 1000000000, not 0"),
+        ({"steps": 10**30}, "steps must be .* not 10{30}"),
         ({"steps": 2.5}, "not 2.5"),
-        ({"initial_step": 6}, "initial_step must be a whole number from 0 to 5, not 6"),
+        ({"initial_step": 7}, "initial_step must be a whole number from 0 to 6, not 7"),
         ({"seed": -1}, "seed .* not -1"),
-        ({"content_weight": -1}, "content_weight must be a number from 0 up, not -1"),
+        ({"content_weight": -1}, r"content_weight must be 0 or a number from 1e-30 to 1e\+30, not -1"),
+        ({"content_weight": 10**400}, "content_weight must be 0 or a number"),
+        ({"style_weight": 1e-31}, "style_weight must be 0 or a number"),
         ({"style_weight": float("nan")}, "style_weight .* not nan"),
         ({"total_variation_weight": "much"}, "total_variation_weight .* not 'much'"),
         ({"style_layers": {"block1_conv1": -2}}, "weight of style layer block1_conv1 .* not -2"),
@@ -361,7 +375,14 @@ def test_a_loss_that_is_never_finite_is_an_error(vgg16, content, style):
         ({"content_weight": 0, "style_weight": 0}, "both 0"),
         ({"optimizer": "newton"}, "not 'newton'"),
         ({"init": "cubism"}, "no file cubism"),
-        ({"size": 20}, "content image has 20×13 pixels.*at least 16"),
+        ({"size": 20}, "The content image has 64×43 pixels, which size 20 makes 20×13.*at least 16.*a size from 24,"),
+        ({"style": np.zeros((1, 4000, 3))}, "The style image has 4000×1 pixels, which size 64 makes 64×1,"),
+        ({"content": PIL.Image.new("RGB", (0, 0))}, "it has no pixels"),
+        ({"size": 10**400}, "size .* at most 65535"),
+        ({"style_layers": None}, "Layers are a name, several names"),
+        ({"style_layers": ["block1_conv1", "block1_conv1"]}, "layer block1_conv1 is named twice"),
+        ({"content_layers": {"block4_conv2": 0}, "style_weight": 0}, "leave nothing"),
+        ({"content_layers": {"block4_conv2": 1e-20}, "content_weight": 1e-20, "style_weight": 0}, "leave nothing"),
         ({"size": 0}, "size is the longer side"),
         ({"content": np.full((4, 4, 3), 200.0)}, "Divide"),
     ],
