@@ -14,6 +14,9 @@ VGG16_LAYERS = tuple(
     for block, convolutions in enumerate((2, 2, 3, 3, 3), start=1)
     for layer in (*(f"conv{number}" for number in range(1, convolutions + 1)), "pool")
 )
+# VGG16 pads with zeros, which shows as a coloured rim. The picture is painted on a canvas this many pixels
+# larger on each side, continued as in a mirror, and the rim is cut off with it.
+MARGIN = 8
 # Beyond these a product of weights, or of a weight and a loss, leaves the range of float32.
 LIGHTEST, HEAVIEST = 1e-30, 1e30
 MOST_STEPS = 10**9
@@ -95,7 +98,7 @@ def check_sides(name, shape, size, needed):
     if min(height, width) < needed:
         raise ValueError(
             f"{name} has {shape[1]}×{shape[0]} pixels, which size {size} makes {width}×{height}, but the chosen layers "
-            f"need at least {needed} on every side. "
+            f"and the margin need at least {needed} on every side. "
             f"Choose a size from {ceil(needed * max(shape) / min(shape))}, or cut the picture to another shape."
         )
 

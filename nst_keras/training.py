@@ -14,6 +14,7 @@ from tqdm import tqdm
 from nst_keras._arguments import (
     CONTENT_LAYERS,
     LIGHTEST,
+    MARGIN,
     STYLE_LAYERS,
     check_numbers,
     check_sides,
@@ -32,9 +33,6 @@ from nst_keras.losses import (
     weighted_sum,
 )
 
-# VGG16 pads with zeros, which shows as a coloured rim. The picture is painted on a canvas this many pixels
-# larger on each side, continued as in a mirror, and the rim is cut off with it.
-MARGIN = 8
 # Coarse to fine: each stage is √2 larger than the one before and gets 4/5 of its steps.
 SMALLEST_SIDE = 40
 STAGE_GROWTH = 2**0.5
@@ -423,7 +421,7 @@ def _loaded(source, what, size, smallest_side):
     else:
         source = load_image(source)
         shape = tuple(source.shape[1:3])
-    check_sides(name, shape, size, smallest_side)
+    check_sides(name, shape, size, max(MARGIN, smallest_side))
     _check_memory(*fitted_shape(*shape, size))
     return load_image(source, size)
 

@@ -376,6 +376,7 @@ def test_a_loss_that_is_never_finite_is_an_error(vgg16, content, style):
         ({"optimizer": "newton"}, "not 'newton'"),
         ({"init": "cubism"}, "no file cubism"),
         ({"size": 20}, "The content image has 64×43 pixels, which size 20 makes 20×13.*at least 16.*a size from 24,"),
+        ({"size": 10, "content_layers": "block1_conv1", "style_layers": "block1_conv1"}, "10×7.*at least 8"),
         ({"style": np.zeros((1, 4000, 3))}, "The style image has 4000×1 pixels, which size 64 makes 64×1,"),
         ({"content": PIL.Image.new("RGB", (0, 0))}, "it has no pixels"),
         ({"size": 10**400}, "size .* at most 65535"),
