@@ -283,7 +283,7 @@ class _NotFinite(ArithmeticError):
 def _evaluator(objective):
     """The step: losses as floats, and the gradient of the total loss with respect to the pixels."""
 
-    @tf.function
+    @tf.function(autograph=False)  # there is nothing in it to translate
     def losses_and_gradient(image):
         with tf.GradientTape() as tape:
             tape.watch(image)
