@@ -230,6 +230,11 @@ def test_a_failed_save_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatc
     [
         ("picture.xyz", ValueError, r"picture\.xyz.*its ending '\.xyz' names no image format .*use \.png"),
         ("picture", ValueError, "its ending '' names no"),
+        ("picture.h5", ValueError, "names no image format"),  # Pillow knows of it, and cannot write it
+        ("picture.palm", ValueError, "names no image format"),  # Pillow writes it, and cannot read it
+        ("picture.msp", ValueError, "names no image format"),  # black and white
+        ("picture.ico", ValueError, "names no image format"),  # at most 256 pixels high
+        ("p" * 197 + ".png", ValueError, "pppp… cannot be written: its name is too long"),
         ("nowhere/picture.png", FileNotFoundError, "there is no folder .*nowhere"),
         ("folder.png", ValueError, "it is a folder"),
     ],
@@ -321,7 +326,23 @@ def test_what_rounding_adds_at_the_ends_of_the_range_is_clipped():
     np.testing.assert_array_equal(load_image(np.array([[-5e-7, 1 + 5e-7]]))[0, 0, :, 0], [0, 1])
 
 
-@pytest.mark.parametrize("size", [0, -5, 2.5, "320", True])
+def test_the_longest_name_and_the_largest_size_are_taken(tmp_path):
+    path = tmp_path / ("p" * 196 + ".png")
+    save_image(path, np.zeros((1, 4, 4, 3)))
+    assert load_image(path).shape == (1, 4, 4, 3)
+    assert fitted_shape(1, 65535, 65535) == (1, 65535)
+
+
+def test_a_file_whose_values_have_no_meaning_is_named(tmp_path):
+    path = tmp_path / "depth.tiff"
+    Image.fromarray(np.array([[0.5, 7.0]], np.float32)).save(path)
+    with pytest.raises(ValueError, match=r"depth\.tiff cannot be read as an image .*these go from 0\.5 to 7"):
+        images.open_picture(path)
+    with pytest.raises(ValueError, match="it has no pixels"):
+        images.open_picture(Image.new("RGB", (0, 5)))
+
+
+@pytest.mark.parametrize("size", [0, -5, 2.5, "320", True, 65536])
 def test_a_wrong_size_is_refused(size):
     with pytest.raises(ValueError, match="size is the longer side"):
         load_image("cat", size=size)
