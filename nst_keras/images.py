@@ -159,8 +159,6 @@ def check_output_path(path, animation=False):
 
 def _writes_colours(file_format):
     """Try it: Pillow knows formats that hold no colours, are too small, or of which it only knows the name."""
-    if file_format not in Image.SAVE or file_format not in Image.OPEN:
-        return False
     shape, file = (300, 200), io.BytesIO()
     try:
         Image.new("RGB", shape).save(file, format=file_format)
