@@ -18,7 +18,6 @@ from nst_keras._arguments import (
     CONTENT_LAYERS,
     HEAVIEST,
     LIGHTEST,
-    MARGIN,
     MOST_STEPS,
     STYLE_LAYERS,
     check_layers,
@@ -178,10 +177,9 @@ def check_pictures(options):
     numbers = inspect.signature(check_numbers).parameters
     check_numbers(**{name: value for name, value in given.items() if name in numbers})
     chosen = [*given.get("content_layers", CONTENT_LAYERS), *given.get("style_layers", STYLE_LAYERS)]
-    needed = max(MARGIN, smallest_side(chosen))
     for name in ("content", "style"):
         picture = open_picture(options[name])
-        check_sides(options[name], (picture.height, picture.width), given.get("size", 400), needed)
+        check_sides(options[name], (picture.height, picture.width), given.get("size", 400), smallest_side(chosen))
     if options["init"] not in (None, "noise", "content"):
         open_picture(options["init"])
 

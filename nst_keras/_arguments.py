@@ -1,7 +1,6 @@
 """What can be said about arguments before TensorFlow is imported, which takes seconds."""
 
 import numbers
-import os
 from collections.abc import Mapping
 from math import ceil
 
@@ -86,22 +85,19 @@ def is_weight(value):
     return isinstance(value, numbers.Real) and (value == 0 or LIGHTEST <= value <= HEAVIEST)
 
 
-def smallest_side(layers):
+def smallest_side(layers, known=VGG16_LAYERS):
     """Every pooling halves the picture: fewer pixels than this, and nothing is left at the deepest of the layers."""
-    deepest = max(VGG16_LAYERS.index(layer) for layer in layers)
-    return 2 ** sum(layer.endswith("pool") for layer in VGG16_LAYERS[: deepest + 1])
+    deepest = max(known.index(layer) for layer in layers)
+    return 2 ** sum(layer.endswith("pool") for layer in known[: deepest + 1])
 
 
-def check_sides(name, shape, size, needed):
-    """Refuse a picture of that (height, width) that at this size is thinner than the layers need."""
+def check_sides(name, shape, size, layers_need):
+    """Refuse a picture of that (height, width) that at this size is thinner than the layers and the margin need."""
     height, width = fitted_shape(*shape, size)
+    needed = max(MARGIN, layers_need)
     if min(height, width) < needed:
         raise ValueError(
             f"{name} has {shape[1]}×{shape[0]} pixels, which size {size} makes {width}×{height}, but the chosen layers "
             f"and the margin need at least {needed} on every side. "
             f"Choose a size from {ceil(needed * max(shape) / min(shape))}, or cut the picture to another shape."
         )
-
-
-def name_of(source, what):
-    return os.fspath(source) if isinstance(source, str | os.PathLike) else what

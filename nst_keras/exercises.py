@@ -44,10 +44,8 @@ class Exercise:
         given = _copies(arguments)
         result = _outcome(answer, given)
         if isinstance(result, Exception):
-            problem, hint = (
-                f"your function stopped with {type(result).__name__}: {result}",
-                self._hint(result, arguments),
-            )
+            problem = f"your function stopped with {type(result).__name__}: {result}"
+            hint = self._hint(result, arguments)
             return f"{problem.rstrip('.')}. {hint}" if hint else problem
         if result is None:
             return "your function returned None. Fill it in, and return the result."

@@ -4,7 +4,7 @@ import hashlib
 import warnings
 from pathlib import Path
 
-from nst_keras._arguments import check_layers
+from nst_keras._arguments import check_layers, smallest_side
 from nst_keras._tensorflow import keras, tf
 from nst_keras.images import DATA
 
@@ -115,8 +115,7 @@ class FeatureExtractor:
         check_layers(self.layers, names)
         outputs = {layer: vgg16.get_layer(layer).output for layer in self.layers}
         self.model = keras.Model(vgg16.input, outputs)
-        pools = sum(layer.name.endswith("pool") for layer in self.model.layers)
-        self.smallest_side = 2**pools  # every pooling halves the picture: below this nothing would be left
+        self.smallest_side = smallest_side(self.layers, names)
 
     def __call__(self, image):
         """Return {layer name: features after ReLU, shape (1, h, w, channels)} of an image (1, height, width, 3)."""

@@ -19,7 +19,6 @@ from nst_keras._arguments import (
     check_numbers,
     check_sides,
     layer_weights,
-    name_of,
 )
 from nst_keras._tensorflow import keras, tf
 from nst_keras.features import FeatureExtractor
@@ -414,14 +413,14 @@ def _checked_optimizer(optimizer):
 
 def _loaded(source, what, size, smallest_side):
     """The image at this size; refused before it is enlarged, for that alone could fill the memory."""
-    name = name_of(source, what)
+    name = os.fspath(source) if isinstance(source, str | os.PathLike) else what
     if isinstance(source, str | os.PathLike | bytes | bytearray | Image.Image):
         source = open_picture(source)
         shape = source.height, source.width
     else:
         source = load_image(source)
         shape = tuple(source.shape[1:3])
-    check_sides(name, shape, size, max(MARGIN, smallest_side))
+    check_sides(name, shape, size, smallest_side)
     _check_memory(*fitted_shape(*shape, size))
     return load_image(source, size)
 

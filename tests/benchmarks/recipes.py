@@ -29,16 +29,19 @@ class Recipe:
     run: Callable  # (extractor, content, style, steps, report): calls report(loss) at every step
 
 
+def style_grams(features, gram):
+    """{style layer: its Gram matrix}, each recipe with a Gram matrix of its own."""
+    return {layer: gram(features[layer]) for layer in STYLE_LAYERS}
+
+
 def keras_objective(extractor, content, style):
     """The loss of the Keras project's example, with the features of both images computed once."""
     content_target = extractor(content)["block5_conv2"]
-    style_targets = {
-        layer: gram_matrix(features) for layer, features in extractor(style).items() if layer in STYLE_LAYERS
-    }
+    style_targets = style_grams(extractor(style), gram_matrix)
 
     def loss(image):
         features = extractor(image)
-        grams = {layer: gram_matrix(features[layer]) for layer in STYLE_LAYERS}
+        grams = style_grams(features, gram_matrix)
         return keras_loss(image, features["block5_conv2"], content_target, grams, style_targets)
 
     return loss
@@ -69,8 +72,8 @@ def run_keras(extractor, content, style, steps, report):
         with tf.GradientTape() as tape:
             image = (generated + means) / 255
             features = extractor(tf.concat([content, style, image], axis=0))
-            grams = {layer: gram_matrix(features[layer][2:]) for layer in STYLE_LAYERS}
-            style_targets = {layer: gram_matrix(features[layer][1:2]) for layer in STYLE_LAYERS}
+            grams = style_grams(features, lambda batch: gram_matrix(batch[2:]))
+            style_targets = style_grams(features, lambda batch: gram_matrix(batch[1:2]))
             content_features = features["block5_conv2"]
             loss = keras_loss(image, content_features[2:], content_features[:1], grams, style_targets)
         return loss, tape.gradient(loss, generated)
@@ -84,9 +87,7 @@ def run_keras(extractor, content, style, steps, report):
 def tensorflow_objective(extractor, content, style):
     """The loss of the TensorFlow tutorial."""
     content_target = extractor(content)["block5_conv2"]
-    style_targets = {
-        layer: mean_gram_matrix(features) for layer, features in extractor(style).items() if layer in STYLE_LAYERS
-    }
+    style_targets = style_grams(extractor(style), mean_gram_matrix)
 
     def loss(image):
         features = extractor(image)
@@ -120,9 +121,7 @@ def run_tensorflow(extractor, content, style, steps, report):
 def pytorch_objective(extractor, content, style):
     """The loss of the popular PyTorch projects."""
     content_target = extractor(content)["block4_conv2"]
-    style_targets = {
-        layer: mean_gram_matrix(features) for layer, features in extractor(style).items() if layer in STYLE_LAYERS
-    }
+    style_targets = style_grams(extractor(style), mean_gram_matrix)
 
     def loss(image):
         features = extractor(image)
@@ -173,8 +172,7 @@ def run_pytorch(extractor, content, style, steps, report):
 
     with torch.no_grad():
         content_target = features_of(pixels_of(content))["block4_conv2"]
-        style_features = features_of(pixels_of(style))
-        style_targets = {layer: scaled_gram(style_features[layer]) for layer in STYLE_LAYERS}
+        style_targets = style_grams(features_of(pixels_of(style)), scaled_gram)
     generated = pixels_of(content).requires_grad_()
     optimizer = torch.optim.LBFGS([generated], max_iter=steps, line_search_fn="strong_wolfe")
 
