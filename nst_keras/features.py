@@ -22,7 +22,8 @@ def load_vgg16(weights="bundled", pooling="max"):
 
     Returns:
         `keras.Model`, not trainable. Its layers are named block1_conv1 to block5_pool; each convolution
-        includes its ReLU.
+        includes its ReLU. After keras.config.set_dtype_policy("mixed_bfloat16") they compute in 16 bits: less memory
+        everywhere, and about half the time where the processor has bfloat16.
 
     Raises:
         ValueError: if `pooling` is neither, or the file does not hold these weights.
@@ -36,9 +37,10 @@ def load_vgg16(weights="bundled", pooling="max"):
     if pooling not in ("max", "average"):
         raise ValueError(f'pooling is "max" or "average", not {pooling!r}.')
     for numbers in (keras.config.floatx(), keras.config.dtype_policy().name):
-        if "16" in numbers:  # float16, bfloat16, mixed_float16, mixed_bfloat16
+        if "16" in numbers and numbers != "mixed_bfloat16":  # float16, bfloat16, mixed_float16
             raise ValueError(
-                f"Keras is set to {numbers}, in which the losses overflow or lose their digits; "
+                f"Keras is set to {numbers}, in which the losses overflow or lose their digits "
+                "(of the 16-bit settings mixed_bfloat16 works); "
                 "keras.config.set_floatx('float32') and keras.config.set_dtype_policy('float32') set it back."
             )
     if keras.config.image_data_format() != "channels_last":
@@ -129,4 +131,6 @@ class FeatureExtractor:
                 f"An image of {image.shape[2]}×{image.shape[1]} pixels is too small for {', '.join(self.layers)}: "
                 f"every side needs at least {self.smallest_side}."
             )
-        return self.model(keras.applications.vgg16.preprocess_input(image * 255.0))
+        features = self.model(keras.applications.vgg16.preprocess_input(image * 255.0))
+        # With mixed_bfloat16 the layers compute in 16 bits; what is summed over all positions needs more.
+        return {layer: tf.cast(values, keras.config.floatx()) for layer, values in features.items()}

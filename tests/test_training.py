@@ -10,7 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from nst_keras import FeatureExtractor, load_image, make_objective, noise_image, style_loss, training, transfer_style
+from nst_keras import (
+    FeatureExtractor,
+    load_image,
+    load_vgg16,
+    make_objective,
+    noise_image,
+    style_loss,
+    training,
+    transfer_style,
+)
 from nst_keras._tensorflow import keras, tf
 from nst_keras.losses import content_loss
 from nst_keras.training import CONTENT_LAYERS, STYLE_LAYERS, plan_stages
@@ -218,6 +227,25 @@ def test_the_direction_of_lbfgs_is_that_of_the_full_bfgs_matrix():
 
     direction = training._downhill(as_image(gradient), [(as_image(s), as_image(y)) for s, y in pairs])
     np.testing.assert_allclose(np.ravel(direction), -inverse @ gradient, rtol=1e-9)
+
+
+def test_mixed_bfloat16_gets_about_as_far(vgg16, content, style):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        half = load_vgg16()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    layers = CONTENT_LAYERS + STYLE_LAYERS
+    total = make_objective(FeatureExtractor(layers, vgg16), content, style)
+    ends = []
+    for model in (vgg16, half):
+        image, history = transfer_style(
+            content, style, size=64, steps=40, init="content", coarse_to_fine=False, verbose=0, vgg16=model
+        )
+        assert len(history.epoch) == 40
+        ends.append(float(total(image)["total_loss"]))
+    assert ends[1] == pytest.approx(ends[0], rel=0.1)
+    assert ends[1] < 0.5 * float(total(content)["total_loss"])
 
 
 def test_lbfgs_gets_further_than_adam_in_as_many_steps(vgg16, content, style):

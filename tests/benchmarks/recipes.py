@@ -1,7 +1,7 @@
 """Three recipes for style transfer that people use today, written from their published settings.
 
 Each has two halves: `objective`, the loss it makes small, as a function of the generated image alone; and `run`,
-the way it makes it small, which reports the loss of every step. All see the same
+the way it makes it small, which reports loss and image of every step. All see the same
 VGG16 with the weights that come with the project (two of them were published for VGG19), and images
 (1, height, width, 3) in [0, 1].
 """
@@ -24,9 +24,11 @@ class Recipe:
     side: str  # which side of the content image is brought to `pixels`
     pixels: int
     steps: int  # of the full run, as published
+    measured: int  # how many of them the benchmark runs
+    optimizer: str  # of this package, the one that gets further on this objective
     content_layer: str
     objective: Callable  # (extractor, content, style) -> function of the image: loss
-    run: Callable  # (extractor, content, style, steps, report): calls report(loss) at every step
+    run: Callable  # (extractor, content, style, steps, report): calls report(loss, image) at every step
 
 
 def style_grams(features, gram):
@@ -80,7 +82,7 @@ def run_keras(extractor, content, style, steps, report):
 
     for _ in range(steps):
         loss, gradient = loss_and_gradient()
-        report(float(loss))
+        report(float(loss), (generated + means) / 255)
         optimizer.apply_gradients([(gradient, generated)])
 
 
@@ -115,7 +117,8 @@ def run_tensorflow(extractor, content, style, steps, report):
         return loss
 
     for _ in range(steps):
-        report(float(step()))
+        image = tf.identity(generated)
+        report(float(step()), image)
 
 
 def pytorch_objective(extractor, content, style):
@@ -187,14 +190,16 @@ def run_pytorch(extractor, content, style, steps, report):
         right = (generated[:, :, :, 1:] - generated[:, :, :, :-1]).abs().sum()
         loss = loss + down + right
         loss.backward()
-        report(loss.item())
+        report(loss.item(), tf.constant((generated.detach() + means).numpy().transpose(0, 2, 3, 1) / 255))
         return loss
 
     optimizer.step(closure)
 
 
 RECIPES = (
-    Recipe("Keras example", "height", 400, 4000, "block5_conv2", keras_objective, run_keras),
-    Recipe("TensorFlow tutorial", "longer", 512, 1000, "block5_conv2", tensorflow_objective, run_tensorflow),
-    Recipe("PyTorch L-BFGS", "height", 400, 1000, "block4_conv2", pytorch_objective, run_pytorch),
+    Recipe("Keras example", "height", 400, 4000, 400, "lbfgs", "block5_conv2", keras_objective, run_keras),
+    Recipe(
+        "TensorFlow tutorial", "longer", 512, 1000, 1000, "adam", "block5_conv2", tensorflow_objective, run_tensorflow
+    ),
+    Recipe("PyTorch L-BFGS", "height", 400, 1000, 200, "lbfgs", "block4_conv2", pytorch_objective, run_pytorch),
 )

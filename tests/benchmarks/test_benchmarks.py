@@ -31,9 +31,9 @@ def test_every_row_is_measured(tmp_path, capsys):
     table = (tmp_path / "speed.md").read_text(encoding="utf-8")
     assert table == capsys.readouterr().out
     rows = [line for line in table.splitlines() if line.startswith("| ")]
-    assert len(rows) == 5 + len(recipes.RECIPES) + 1 + 1 + 3 + 2
-    for name in ("speed.png", "from_noise_coarse_to_fine.png", "from_noise_one_size.png"):
-        assert load_image(tmp_path / name).shape[0] == 1
+    assert len(rows) == 5 + 2 * len(recipes.RECIPES) + 1 + 1 + 3 + 2
+    for name in ("speed", "keras_example", "tensorflow_tutorial", "from_noise_coarse_to_fine", "from_noise_one_size"):
+        assert load_image(tmp_path / f"{name}.png").shape[0] == 1
 
 
 def test_the_noise_level_is_the_deviation_of_white_noise_and_blind_to_edges():
