@@ -75,7 +75,7 @@ def run_package(recipe, extractor, content, style, steps, clock):
 
     minimise = training._minimise_lbfgs
     if recipe.optimizer == "adam":
-        rate = keras.optimizers.schedules.CosineDecay(0.05, steps)
+        rate = keras.optimizers.schedules.CosineDecay(0.07, steps)
         minimise = partial(training._minimise_keras, keras.optimizers.Adam(rate, beta_1=0.95, beta_2=0.8))
     with suppress(Enough):
         minimise(counted, content, steps, lambda image, losses: None)
@@ -102,13 +102,12 @@ def compare(recipe, pixels, seconds, rounds, folder):
     theirs = run_recipe(recipe, extractors["float32"], *pictures, Clock(seconds=seconds, steps=recipe.measured))
     losses = [loss for _, loss in theirs.curve]
     their_steps = losses.index(theirs.best)
-    # Adam is told how many steps it has: 3 for 10 of the recipe. What L-BFGS does not reach in twice the recipe's time
-    # it does not reach.
-    our_plan = max(1, 3 * their_steps // 10) if recipe.optimizer == "adam" else recipe.steps
+    # Adam is told how many steps it has: 2 for 5 of the recipe.
+    our_plan = max(1, 2 * their_steps // 5) if recipe.optimizer == "adam" else recipe.steps
     rows, curves, final = [], {recipe.name: theirs.curve}, {recipe.name: theirs.image}
     for policy, extractor in extractors.items():
         exact = None if policy == "float32" else lambda image: float(objective(image))
-        clock = Clock(target=theirs.best, seconds=2 * theirs.curve[-1][0], exact=exact)
+        clock = Clock(target=theirs.best, seconds=theirs.curve[-1][0], exact=exact)
         ours = run_package(recipe, extractor, *pictures, our_plan, clock)
         our_steps = len(ours.curve) - 1
         ratios = []
