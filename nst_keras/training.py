@@ -42,8 +42,9 @@ FIRST_CHANGE = 0.02
 # A resumed run has lost that memory, and the canvas around the picture. Its loss would end up to 22 % above that of a
 # run without a break; it is none the worse when this many steps of the stage are done again.
 REPEATED = 15
-# Measured at 1024×683 and 2048×1367 pixels: what VGG16 keeps for the gradient, and L-BFGS of the past ones.
-BYTES_PER_PIXEL = 2700
+# For the bytes of a number in VGG16: what it keeps for the gradient, and L-BFGS of the past ones. Measured at 1024×683
+# and 2048×1367 pixels in 16 and 32 bits; for 64 bits twice that.
+BYTES_PER_PIXEL = {2: 2100, 4: 2700, 8: 5400}
 
 
 def transfer_style(
@@ -126,8 +127,8 @@ def transfer_style(
         raise ValueError(f"initial_step must be a whole number from 0 to {steps}, not {initial_step!r}.")
     optimizer = _checked_optimizer(optimizer)
     extractor = FeatureExtractor(content_layers | style_layers, vgg16)
-    content = _loaded(content, "The content image", size, extractor.smallest_side)
-    style = _loaded(style, "The style image", size, extractor.smallest_side)
+    content = _loaded(content, "The content image", size, extractor)
+    style = _loaded(style, "The style image", size, extractor)
 
     shape = tuple(content.shape[1:3])
     stages = _stages_left(plan_stages(*shape, steps, coarse_to_fine), initial_step)
@@ -411,7 +412,7 @@ def _checked_optimizer(optimizer):
     raise ValueError(f'optimizer is "lbfgs", "adam" or a keras.optimizers.Optimizer, not {optimizer!r}.')
 
 
-def _loaded(source, what, size, smallest_side):
+def _loaded(source, what, size, extractor):
     """The image at this size; refused before it is enlarged, for that alone could fill the memory."""
     name = os.fspath(source) if isinstance(source, str | os.PathLike) else what
     if isinstance(source, str | os.PathLike | bytes | bytearray | Image.Image):
@@ -420,13 +421,13 @@ def _loaded(source, what, size, smallest_side):
     else:
         source = load_image(source)
         shape = tuple(source.shape[1:3])
-    check_sides(name, shape, size, smallest_side)
-    _check_memory(*fitted_shape(*shape, size))
+    check_sides(name, shape, size, extractor.smallest_side)
+    _check_memory(*fitted_shape(*shape, size), tf.as_dtype(extractor.model.layers[-1].compute_dtype).size)
     return load_image(source, size)
 
 
-def _check_memory(height, width):
-    needed = BYTES_PER_PIXEL * (height + 2 * MARGIN) * (width + 2 * MARGIN)
+def _check_memory(height, width, number_bytes):
+    needed = BYTES_PER_PIXEL[number_bytes] * (height + 2 * MARGIN) * (width + 2 * MARGIN)
     free = psutil.virtual_memory().available
     if needed > free:
         largest = int(max(height, width) * (free / needed) ** 0.5)

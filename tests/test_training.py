@@ -229,16 +229,18 @@ def test_the_direction_of_lbfgs_is_that_of_the_full_bfgs_matrix():
     np.testing.assert_allclose(np.ravel(direction), -inverse @ gradient, rtol=1e-9)
 
 
-def test_mixed_bfloat16_gets_about_as_far(vgg16, content, style):
+@pytest.fixture
+def vgg16_in_16_bits():
     keras.config.set_dtype_policy("mixed_bfloat16")
-    try:
-        half = load_vgg16()
-    finally:
-        keras.config.set_dtype_policy("float32")
+    yield load_vgg16()
+    keras.config.set_dtype_policy("float32")
+
+
+def test_mixed_bfloat16_gets_about_as_far(vgg16, vgg16_in_16_bits, content, style):
     layers = CONTENT_LAYERS + STYLE_LAYERS
     total = make_objective(FeatureExtractor(layers, vgg16), content, style)
     ends = []
-    for model in (vgg16, half):
+    for model in (vgg16, vgg16_in_16_bits):
         image, history = transfer_style(
             content, style, size=64, steps=40, init="content", coarse_to_fine=False, verbose=0, vgg16=model
         )
@@ -431,6 +433,12 @@ def test_a_picture_too_large_for_the_memory_is_refused_with_the_size_that_fits(m
         transfer_style("summer_palace", "great_wave", size=2048, vgg16=vgg16)
     largest = int(re.search(r"size=(\d+) would fit", str(error.value))[1])
     assert 700 < largest < 750  # 2700 bytes for each of 745×745·(1366/2048) pixels are 1.0 GB
+
+
+def test_in_16_bits_a_picture_needs_less_memory(monkeypatch, vgg16_in_16_bits):
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=10**9))
+    with pytest.raises(MemoryError, match=r"2048×1366 pixels needs about 6\.1 GB"):
+        transfer_style("summer_palace", "great_wave", size=2048, vgg16=vgg16_in_16_bits)
 
 
 def test_verbose_shows_losses_and_remaining_time(vgg16, content, style, capsys):

@@ -89,32 +89,46 @@ def extractor_of(recipe, policy):
     return extractor
 
 
+def step_seconds(recipe, extractors, pictures, steps, rounds):
+    """[(a step of the recipe, a step of this package)], measured side by side."""
+    theirs, ours = extractors
+    return [
+        (
+            run_recipe(recipe, theirs, *pictures, Clock(steps=5)).step_seconds,
+            run_package(recipe, ours, *pictures, steps, Clock(steps=5)).step_seconds,
+        )
+        for _ in range(rounds)
+    ]
+
+
 def compare(recipe, pixels, seconds, rounds, folder):
-    """One row of the table of recipes for each precision of this package, and the curves."""
+    """The rows of a recipe, one for each precision of this package, and the curves."""
     content, style = load_image(CONTENT), load_image(STYLE)
     shorter, longer = sorted(content.shape[1:3])
     scale = (pixels or recipe.pixels) / (longer if recipe.side == "longer" else shorter)
     shape = [round(side * scale) for side in content.shape[1:3]]
     pictures = resize_image(content, shape), resize_image(style, shape)
-    extractors = {policy: extractor_of(recipe, policy) for policy in POLICIES}
-    objective = recipe.objective(extractors["float32"], *pictures)
+    full = extractor_of(recipe, "float32")
+    loss_of = recipe.objective(full, *pictures)
 
-    theirs = run_recipe(recipe, extractors["float32"], *pictures, Clock(seconds=seconds, steps=recipe.measured))
-    losses = [loss for _, loss in theirs.curve]
-    their_steps = losses.index(theirs.best)
+    theirs = run_recipe(recipe, full, *pictures, Clock(seconds=seconds, steps=recipe.measured))
+    their_steps = [loss for _, loss in theirs.curve].index(theirs.best)
+    curves, final = {recipe.name: theirs.curve}, {recipe.name: theirs.image}
     # Adam is told how many steps it has: 2 for 5 of the recipe.
-    our_plan = max(1, 2 * their_steps // 5) if recipe.optimizer == "adam" else recipe.steps
-    rows, curves, final = [], {recipe.name: theirs.curve}, {recipe.name: theirs.image}
-    for policy, extractor in extractors.items():
-        exact = None if policy == "float32" else lambda image: float(objective(image))
+    plan = max(1, 2 * their_steps // 5) if recipe.optimizer == "adam" else recipe.steps
+    rows = []
+    for policy in POLICIES:
+        extractor = extractor_of(recipe, policy)
+        exact = None if policy == "float32" else lambda image: float(loss_of(image))
         clock = Clock(target=theirs.best, seconds=theirs.curve[-1][0], exact=exact)
-        ours = run_package(recipe, extractor, *pictures, our_plan, clock)
+        ours = run_package(recipe, extractor, *pictures, plan, clock)
         our_steps = len(ours.curve) - 1
-        ratios = []
-        for _ in range(rounds):  # the steps are the same in every run, what they cost is measured side by side
-            their_step = run_recipe(recipe, extractors["float32"], *pictures, Clock(steps=5)).step_seconds
-            our_step = run_package(recipe, extractor, *pictures, our_plan, Clock(steps=5)).step_seconds
-            ratios.append(their_steps * their_step / (our_steps * our_step))
+        # Every run takes the same steps; what they cost is the median of several measurements.
+        ratios = [
+            their_steps * their_step / (our_steps * our_step)
+            for their_step, our_step in step_seconds(recipe, (full, extractor), pictures, plan, rounds)
+        ]
+        above = float(loss_of(ours.image)) / theirs.best - 1
         cells = (
             recipe.name,
             f"{shape[1]}×{shape[0]}",
@@ -123,15 +137,12 @@ def compare(recipe, pixels, seconds, rounds, folder):
             policy,
             our_steps,
             f"{ours.curve[-1][0]:.1f}",
-            f"{median(ratios):.1f} ({min(ratios):.1f} to {max(ratios):.1f})",
+            f"{median(ratios):.1f} ({min(ratios):.1f} to {max(ratios):.1f})"
+            # 1e-4 is the rounding of two programs for one formula.
+            + (f", but only to a loss {above:.1%} higher" if above > 1e-4 else ""),
         )
-        row = "".join(f"| {cell} " for cell in cells) + "|"
-        above = float(objective(ours.image)) / theirs.best - 1
-        if above > 1e-4:  # more than the rounding of two programs for one formula
-            row = row[:-1] + f", but only to a loss {above:.1%} higher |"
-        rows.append(row)
-        name = f"nst-keras, {policy}"
-        curves[name], final[name] = ours.curve, ours.image
+        rows.append("".join(f"| {cell} " for cell in cells) + "|")
+        curves[f"nst-keras, {policy}"], final[f"nst-keras, {policy}"] = ours.curve, ours.image
     final = {name: tf.clip_by_value(image, 0.0, 1.0) for name, image in final.items()}
     plot_images(final, height=4).savefig(folder / f"{recipe.name.replace(' ', '_').lower()}.png", dpi=100)
     return rows, curves

@@ -42,3 +42,13 @@ def test_the_noise_level_is_the_deviation_of_white_noise_and_blind_to_edges():
     assert bench.noise_level(edge) == pytest.approx(0, abs=1e-12)
     noise = np.random.default_rng(0).normal(0, 0.1, (1, 64, 64, 1)).repeat(3, axis=-1)
     assert bench.noise_level(noise) == pytest.approx(0.1, rel=0.05)
+
+
+def test_a_loss_in_16_bits_ends_a_run_only_if_it_holds_in_32_and_the_question_takes_no_time(monkeypatch):
+    seconds, exact = iter(range(10)), iter([2.0, 1.0])
+    monkeypatch.setattr(bench.time, "perf_counter", lambda: next(seconds))
+    clock = bench.Clock(target=1.5, exact=lambda image: next(exact))
+    clock(1.0, None)
+    with pytest.raises(bench.Enough):
+        clock(1.2, None)
+    assert clock.curve == [(0, 1.0), (1, 1.2)]
