@@ -44,7 +44,7 @@ FIRST_CHANGE = 0.02
 REPEATED = 15
 # For the bytes of a number in VGG16: what it keeps for the gradient, and L-BFGS of the past ones. Measured at 1024×683
 # and 2048×1367 pixels in 16 and 32 bits; for 64 bits twice that.
-BYTES_PER_PIXEL = {2: 2100, 4: 2700, 8: 5400}
+BYTES_PER_PIXEL = {2: 2300, 4: 2700, 8: 5400}
 
 
 def transfer_style(

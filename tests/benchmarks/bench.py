@@ -59,7 +59,7 @@ class Clock:
 
 def run_recipe(recipe, extractor, content, style, clock):
     with suppress(Enough):
-        recipe.run(extractor, content, style, recipe.steps, clock)
+        recipe.run(extractor, content, style, recipe.steps + 1, clock)  # the loss after as many steps is reported last
     return clock
 
 
@@ -262,11 +262,11 @@ def from_noise(size, steps, folder):
 def plot_curves(curves):
     figure, axes = plt.subplots(1, len(curves), figsize=(4 * len(curves), 3.4), layout="constrained", squeeze=False)
     for ax, (recipe, lines) in zip(axes[0], curves.items(), strict=True):
-        for name, curve in lines.items():
-            ax.plot(*zip(*curve[1:], strict=True), label=name)
+        for curve in lines.values():
+            ax.plot(*zip(*curve[1:], strict=True))
         ax.set(xscale="log", yscale="log", xlabel="seconds after the first step", title=f"Loss of the {recipe}")
-        ax.legend()
     axes[0][0].set_ylabel("loss")
+    figure.legend(ax.lines, ["the recipe", *list(lines)[1:]], loc="outside lower center", ncols=len(lines))
     return figure
 
 
