@@ -44,11 +44,11 @@ class Clock:
         now = time.perf_counter()
         self.start = now if not self.curve else self.start  # the first step, which compiles, is counted apart
         self.curve.append((now - self.start, loss))
-        if loss < self.best:
-            self.best, self.image = loss, image
         if loss <= self.target and self.exact:  # in 32 bits; what this takes does not count
             loss = self.exact(image)
             self.start += time.perf_counter() - now
+        if loss < self.best or loss <= self.target:
+            self.best, self.image = loss, image
         if loss <= self.target or now - self.start > self.seconds or len(self.curve) > self.steps:
             raise Enough
 
@@ -59,7 +59,8 @@ class Clock:
 
 def run_recipe(recipe, extractor, content, style, clock):
     with suppress(Enough):
-        recipe.run(extractor, content, style, recipe.steps + 1, clock)  # the loss after as many steps is reported last
+        # One more, for the loss after so many steps is reported by the next.
+        recipe.run(extractor, content, style, recipe.steps + 1, clock)
     return clock
 
 
@@ -122,7 +123,7 @@ def compare(recipe, pixels, seconds, rounds, folder):
         exact = None if policy == "float32" else lambda image: float(loss_of(image))
         clock = Clock(target=theirs.best, seconds=theirs.curve[-1][0], exact=exact)
         ours = run_package(recipe, extractor, *pictures, plan, clock)
-        our_steps = len(ours.curve) - 1
+        our_steps = max(1, len(ours.curve) - 1)  # 0 where the recipe got no lower than its start
         # Every run takes the same steps; what they cost is the median of several measurements.
         ratios = [
             their_steps * their_step / (our_steps * our_step)
@@ -264,7 +265,7 @@ def plot_curves(curves):
     for ax, (recipe, lines) in zip(axes[0], curves.items(), strict=True):
         for curve in lines.values():
             ax.plot(*zip(*curve[1:], strict=True))
-        ax.set(xscale="log", yscale="log", xlabel="seconds after the first step", title=f"Loss of the {recipe}")
+        ax.set(xscale="log", yscale="log", xlabel="seconds after the first step", title=recipe)
     axes[0][0].set_ylabel("loss")
     figure.legend(ax.lines, ["the recipe", *list(lines)[1:]], loc="outside lower center", ncols=len(lines))
     return figure
