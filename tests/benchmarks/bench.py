@@ -64,7 +64,7 @@ def run_recipe(recipe, extractor, content, style, clock):
     return clock
 
 
-def run_package(recipe, extractor, content, style, steps, clock):
+def run_package(recipe, extractor, content, style, optimizer, steps, clock):
     """An optimizer of this package on the objective of the recipe; every evaluation counts, also those it rejects."""
     objective = recipe.objective(extractor, content, style)
     evaluate = training._evaluator(lambda image: {"total_loss": objective(image)})
@@ -75,7 +75,7 @@ def run_package(recipe, extractor, content, style, steps, clock):
         return losses, gradient
 
     minimise = training._minimise_lbfgs
-    if recipe.optimizer == "adam":
+    if optimizer == "adam":
         rate = keras.optimizers.schedules.CosineDecay(0.07, steps)
         minimise = partial(training._minimise_keras, keras.optimizers.Adam(rate, beta_1=0.95, beta_2=0.8))
     with suppress(Enough):
@@ -90,13 +90,13 @@ def extractor_of(recipe, policy):
     return extractor
 
 
-def step_seconds(recipe, extractors, pictures, steps, rounds):
+def step_seconds(recipe, extractors, pictures, plan, rounds):
     """[(a step of the recipe, a step of this package)], measured side by side."""
     theirs, ours = extractors
     return [
         (
             run_recipe(recipe, theirs, *pictures, Clock(steps=5)).step_seconds,
-            run_package(recipe, ours, *pictures, steps, Clock(steps=5)).step_seconds,
+            run_package(recipe, ours, *pictures, *plan, Clock(steps=5)).step_seconds,
         )
         for _ in range(rounds)
     ]
@@ -115,14 +115,15 @@ def compare(recipe, pixels, seconds, rounds, folder):
     theirs = run_recipe(recipe, full, *pictures, Clock(seconds=seconds, steps=recipe.measured))
     their_steps = [loss for _, loss in theirs.curve].index(theirs.best)
     curves, final = {recipe.name: theirs.curve}, {recipe.name: theirs.image}
-    # Adam is told how many steps it has: 2 for 5 of the recipe.
-    plan = max(1, 2 * their_steps // 5) if recipe.optimizer == "adam" else recipe.steps
+    plan = "lbfgs", recipe.steps
+    if recipe.optimizer == "adam" and their_steps > recipe.steps // 2:  # in a short run L-BFGS gets further
+        plan = "adam", 2 * their_steps // 5
     rows = []
     for policy in POLICIES:
         extractor = extractor_of(recipe, policy)
         exact = None if policy == "float32" else lambda image: float(loss_of(image))
         clock = Clock(target=theirs.best, seconds=theirs.curve[-1][0], exact=exact)
-        ours = run_package(recipe, extractor, *pictures, plan, clock)
+        ours = run_package(recipe, extractor, *pictures, *plan, clock)
         our_steps = max(1, len(ours.curve) - 1)  # 0 where the recipe got no lower than its start
         # Every run takes the same steps; what they cost is the median of several measurements.
         ratios = [

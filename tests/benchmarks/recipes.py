@@ -25,7 +25,7 @@ class Recipe:
     pixels: int
     steps: int  # of the full run, as published
     measured: int  # how many of them the benchmark runs
-    optimizer: str  # of this package, the one that gets further on this objective
+    optimizer: str  # of this package, the one that gets further in a full run
     content_layer: str
     objective: Callable  # (extractor, content, style) -> function of the image: loss
     run: Callable  # (extractor, content, style, steps, report): calls report(loss, image) at every step

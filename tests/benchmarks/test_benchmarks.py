@@ -26,6 +26,15 @@ def test_a_recipe_starts_from_the_content_and_makes_its_objective_smaller(recipe
     assert losses[-1] < losses[0]
 
 
+def test_the_package_runs_adam_on_an_objective_for_as_many_steps_as_planned():
+    recipe = recipes.RECIPES[1]
+    content, style = (resize_image(load_image(name), (48, 64)) for name in ("cat", "poppies"))
+    extractor = FeatureExtractor((*recipes.STYLE_LAYERS, recipe.content_layer))
+    clock = bench.run_package(recipe, extractor, content, style, "adam", 8, bench.Clock())
+    assert len(clock.curve) == 9
+    assert clock.best < 0.9 * clock.curve[0][1]
+
+
 def test_every_row_is_measured(tmp_path, capsys):
     bench.measure(tmp_path, pixels=150, seconds=0.2, rounds=1, floors=(48,), memories=(48,), size=48, steps=2)
     table = (tmp_path / "speed.md").read_text(encoding="utf-8")
