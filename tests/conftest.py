@@ -6,11 +6,21 @@ import matplotlib.pyplot as plt
 import pytest
 
 from nst_keras import load_image, load_vgg16
+from nst_keras._tensorflow import keras
 
 
 @pytest.fixture(scope="session")
 def vgg16():
     return load_vgg16()
+
+
+@pytest.fixture
+def vgg16_in_16_bits():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        return load_vgg16()
+    finally:
+        keras.config.set_dtype_policy("float32")
 
 
 @pytest.fixture(scope="session")

@@ -142,13 +142,9 @@ def test_settings_of_keras_that_spoil_the_losses_are_refused(setting, value, usu
         change(usual)
 
 
-def test_with_mixed_bfloat16_features_and_gradients_are_about_the_same(vgg16, content):
+def test_with_mixed_bfloat16_features_and_gradients_are_about_the_same(vgg16, vgg16_in_16_bits, content):
     layers = ("block1_conv1", "block3_conv1", "block5_conv2")
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    try:
-        half = FeatureExtractor(layers)
-    finally:
-        keras.config.set_dtype_policy("float32")
+    half = FeatureExtractor(layers, vgg16_in_16_bits)
     assert half.model.get_layer("block3_conv1").compute_dtype == "bfloat16"
     found = []
     for extract in (FeatureExtractor(layers, vgg16), half):

@@ -10,16 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from nst_keras import (
-    FeatureExtractor,
-    load_image,
-    load_vgg16,
-    make_objective,
-    noise_image,
-    style_loss,
-    training,
-    transfer_style,
-)
+from nst_keras import FeatureExtractor, load_image, make_objective, noise_image, style_loss, training, transfer_style
 from nst_keras._tensorflow import keras, tf
 from nst_keras.losses import content_loss
 from nst_keras.training import CONTENT_LAYERS, STYLE_LAYERS, plan_stages
@@ -227,13 +218,6 @@ def test_the_direction_of_lbfgs_is_that_of_the_full_bfgs_matrix():
 
     direction = training._downhill(as_image(gradient), [(as_image(s), as_image(y)) for s, y in pairs])
     np.testing.assert_allclose(np.ravel(direction), -inverse @ gradient, rtol=1e-9)
-
-
-@pytest.fixture
-def vgg16_in_16_bits():
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    yield load_vgg16()
-    keras.config.set_dtype_policy("float32")
 
 
 def test_mixed_bfloat16_gets_about_as_far(vgg16, vgg16_in_16_bits, content, style):

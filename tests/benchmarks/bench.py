@@ -109,7 +109,8 @@ def compare(recipe, pixels, seconds, rounds, folder):
     scale = (pixels or recipe.pixels) / (longer if recipe.side == "longer" else shorter)
     shape = [round(side * scale) for side in content.shape[1:3]]
     pictures = resize_image(content, shape), resize_image(style, shape)
-    full = extractor_of(recipe, "float32")
+    extractors = {policy: extractor_of(recipe, policy) for policy in POLICIES}
+    full = extractors["float32"]
     loss_of = recipe.objective(full, *pictures)
 
     theirs = run_recipe(recipe, full, *pictures, Clock(seconds=seconds, steps=recipe.measured))
@@ -119,8 +120,7 @@ def compare(recipe, pixels, seconds, rounds, folder):
     if recipe.optimizer == "adam" and their_steps > recipe.steps // 2:  # in a short run L-BFGS gets further
         plan = "adam", 2 * their_steps // 5
     rows = []
-    for policy in POLICIES:
-        extractor = extractor_of(recipe, policy)
+    for policy, extractor in extractors.items():
         exact = None if policy == "float32" else lambda image: float(loss_of(image))
         clock = Clock(target=theirs.best, seconds=theirs.curve[-1][0], exact=exact)
         ours = run_package(recipe, extractor, *pictures, *plan, clock)
