@@ -1,6 +1,7 @@
 # make run     set up, paint the first picture, then execute the whole course into build/
 # make lab     set up, then open the notebooks in JupyterLab
 # make test    set up, then run all tests with their coverage, and compare the notebooks' outputs
+# make test-torch   set up with PyTorch, then test the benchmark's row that needs it
 # make fuzz    set up, then try to load 10 000 damaged image files, and 1000 sets of arguments
 # make soak    set up, then paint 100 small pictures in one process: does its memory grow?
 # make mutants   set up, then change losses.py and images.py in 400 ways, one by one: do the tests notice? (an hour)
@@ -14,7 +15,7 @@ BIN := $(VENV)/bin
 PICTURE := build/summer_palace_great_wave.png
 NOTEBOOKS := $(sort $(wildcard notebooks/0*.ipynb notebooks/solutions/0*.ipynb))
 
-.PHONY: run lab test fuzz soak mutants bench bench-quick lint notebooks clean
+.PHONY: run lab test test-torch fuzz soak mutants bench bench-quick lint notebooks clean
 run: $(VENV)/installed
 	@mkdir -p build
 	$(BIN)/nst-keras summer_palace great_wave -o $(PICTURE) --overwrite
@@ -26,6 +27,9 @@ lab: $(VENV)/installed
 test: $(VENV)/installed
 	$(BIN)/python -m pytest --cov
 	$(BIN)/python -m pytest --nbval $(NOTEBOOKS)
+
+test-torch: $(VENV)/torch
+	$(BIN)/python -m pytest -m torch
 
 fuzz: $(VENV)/installed
 	FUZZ_FILES=10000 FUZZ_RUNS=1000 $(BIN)/python -m pytest tests/test_fuzz.py

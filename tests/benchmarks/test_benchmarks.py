@@ -14,10 +14,13 @@ from nst_keras import FeatureExtractor, load_image
 from nst_keras.images import resize_image
 
 
-@pytest.mark.parametrize("recipe", recipes.RECIPES, ids=lambda recipe: recipe.name)
+KERAS, TENSORFLOW, PYTORCH = recipes.RECIPES
+
+
+@pytest.mark.parametrize(
+    "recipe", [KERAS, TENSORFLOW, pytest.param(PYTORCH, marks=pytest.mark.torch)], ids=lambda recipe: recipe.name
+)
 def test_a_recipe_starts_from_the_content_and_makes_its_objective_smaller(recipe):
-    if recipe.name.startswith("PyTorch"):
-        pytest.importorskip("torch", reason="an extra of the benchmark")
     content, style = (resize_image(load_image(name), (150, 200)) for name in ("cat", "poppies"))
     extractor = FeatureExtractor((*recipes.STYLE_LAYERS, recipe.content_layer))
     clock = bench.run_recipe(recipe, extractor, content, style, bench.Clock(steps=3))
@@ -27,7 +30,7 @@ def test_a_recipe_starts_from_the_content_and_makes_its_objective_smaller(recipe
 
 
 def test_the_package_runs_adam_on_an_objective_for_as_many_steps_as_planned():
-    recipe = recipes.RECIPES[1]
+    recipe = TENSORFLOW
     content, style = (resize_image(load_image(name), (48, 64)) for name in ("cat", "poppies"))
     extractor = FeatureExtractor((*recipes.STYLE_LAYERS, recipe.content_layer))
     clock = bench.run_package(recipe, extractor, content, style, "adam", 8, bench.Clock())
@@ -35,14 +38,31 @@ def test_the_package_runs_adam_on_an_objective_for_as_many_steps_as_planned():
     assert clock.best < 0.9 * clock.curve[0][1]
 
 
-def test_every_row_is_measured(tmp_path, capsys):
+def measured_rows(tmp_path, capsys):
+    """The rows of a run in small; the pictures and the file must be there too."""
     bench.measure(tmp_path, pixels=150, seconds=0.2, rounds=1, floors=(48,), memories=(48,), size=48, steps=2)
     table = (tmp_path / "speed.md").read_text(encoding="utf-8")
     assert table == capsys.readouterr().out
     rows = [line for line in table.splitlines() if line.startswith("| ")]
-    assert len(rows) == 5 + 2 * len(recipes.RECIPES) + 1 + 1 + 3 + 2
     for name in ("speed", "keras_example", "tensorflow_tutorial", "from_noise_coarse_to_fine", "from_noise_one_size"):
         assert load_image(tmp_path / f"{name}.png").shape[0] == 1
+    headings_and_other_rows = 5 + 1 + 1 + 3 + 2
+    return rows[1 : len(rows) + 1 - headings_and_other_rows]
+
+
+def test_without_pytorch_its_row_says_so_and_the_others_are_measured(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)  # as if it were not installed
+    rows = measured_rows(tmp_path, capsys)
+    names = [KERAS.name, KERAS.name, TENSORFLOW.name, TENSORFLOW.name, PYTORCH.name]
+    assert [row.split(" | ")[0].strip("| ") for row in rows] == names
+    assert "left out: torch is not installed" in rows[-1]
+
+
+@pytest.mark.torch
+def test_with_pytorch_every_recipe_is_measured_in_both_precisions(tmp_path, capsys):
+    rows = measured_rows(tmp_path, capsys)
+    assert [row.split(" | ")[0].strip("| ") for row in rows] == [r.name for r in recipes.RECIPES for _ in range(2)]
+    assert not any("left out" in row for row in rows)
 
 
 def test_the_noise_level_is_the_deviation_of_white_noise_and_blind_to_edges():
