@@ -13,7 +13,6 @@ import recipes
 from nst_keras import FeatureExtractor, load_image
 from nst_keras.images import resize_image
 
-
 KERAS, TENSORFLOW, PYTORCH = recipes.RECIPES
 
 
