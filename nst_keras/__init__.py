@@ -2,8 +2,10 @@
 
 import importlib
 
+# Every public name and its room. `__init__.pyi` says the same to editors.
 _HOMES = {
-    "images": ("load_image", "save_image", "to_pil"),
+    "recipe": ("CONTENT_LAYERS", "STYLE_LAYERS", "Recipe"),
+    "images": ("load_image", "noise_image", "save_image", "to_pil"),
     "features": ("FeatureExtractor", "load_vgg16"),
     "losses": (
         "content_loss",
@@ -13,9 +15,12 @@ _HOMES = {
         "total_loss",
         "total_variation_loss",
     ),
-    "training": ("CONTENT_LAYERS", "STYLE_LAYERS", "make_objective", "noise_image", "transfer_style"),
-    "plotting": (),
+    "objective": ("make_objective",),
+    "training": ("StopTransfer", "transfer_style"),
+    "descent": (),
     "exercises": (),
+    "pictures": (),
+    "plotting": (),
 }
 __all__ = sorted(_HOMES) + sorted(name for names in _HOMES.values() for name in names)
 

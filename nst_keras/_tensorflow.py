@@ -2,6 +2,7 @@
 
 TensorFlow's C++ runtime writes start-up lines straight to file descriptor 2, whatever the log level.
 In a notebook they would become outputs, on the command line they would bury the progress bar.
+Nothing is computed here: the first operation fixes TensorFlow's threads and devices, which is the caller's choice.
 """
 
 import os
@@ -21,8 +22,6 @@ def _import_quietly():
         os.dup2(noise.fileno(), 2)
         try:
             import tensorflow as tf
-
-            tf.zeros(())  # the first operation prints the last of the start-up lines
         except BaseException:
             noise.seek(0)
             os.write(kept, noise.read())
@@ -48,3 +47,12 @@ if _backend != "tensorflow":
         "gradient. Set the environment variable KERAS_BACKEND=tensorflow, "
         'or "backend": "tensorflow" in ~/.keras/keras.json, and start Python again.'
     )
+
+
+def check_eager():
+    """Refuse the graph mode of TensorFlow 1, in which a tensor has no value yet."""
+    if not tf.compat.v1.executing_eagerly_outside_functions():
+        raise RuntimeError(
+            "TensorFlow is set to graph mode (tf.compat.v1.disable_eager_execution or disable_v2_behavior), in which "
+            "nst_keras cannot compute; leave that call out, and start Python again."
+        )

@@ -1,12 +1,14 @@
 """VGG16 as a feature extractor: the only place that knows the network, BGR and the ImageNet means."""
 
 import hashlib
-import warnings
+import os
 from pathlib import Path
 
-from nst_keras._arguments import check_layers, smallest_side
-from nst_keras._tensorflow import keras, tf
-from nst_keras.images import DATA
+import numpy as np
+
+from nst_keras._tensorflow import check_eager, keras, tf
+from nst_keras.pictures import DATA, without_warnings
+from nst_keras.recipe import check_layers, smallest_side
 
 BUNDLED_WEIGHTS = DATA / "vgg16" / "vgg16_imagenet_notop.weights.h5"
 BUNDLED_SHA256 = "3db68046dc660cf3607a1c711f61f60b2e1249a883acbfa0e37fea7b0ba7ecf0"
@@ -23,7 +25,7 @@ def load_vgg16(weights="bundled", pooling="max"):
     Returns:
         `keras.Model`, not trainable. Its layers are named block1_conv1 to block5_pool; each convolution
         includes its ReLU. After keras.config.set_dtype_policy("mixed_bfloat16") they compute in 16 bits: less memory,
-        and 1.7 times less time where the processor has bfloat16.
+        and 1.7 times as fast where the processor has bfloat16.
 
     Raises:
         ValueError: if `pooling` is neither, or the file does not hold these weights.
@@ -36,10 +38,11 @@ def load_vgg16(weights="bundled", pooling="max"):
     """
     if pooling not in ("max", "average"):
         raise ValueError(f'pooling is "max" or "average", not {pooling!r}.')
+    check_eager()
     for numbers in (keras.config.floatx(), keras.config.dtype_policy().name):
-        if "16" in numbers and numbers != "mixed_bfloat16":  # float16, bfloat16, mixed_float16
+        if _too_coarse(numbers):
             raise ValueError(
-                f"Keras is set to {numbers}, in which the losses overflow or lose their digits "
+                f"Keras is set to {numbers}, in which the losses overflow or lose precision "
                 "(of the 16-bit settings mixed_bfloat16 works); "
                 "keras.config.set_floatx('float32') and keras.config.set_dtype_policy('float32') set it back."
             )
@@ -56,7 +59,7 @@ def load_vgg16(weights="bundled", pooling="max"):
                 f'The ImageNet weights cannot be downloaded ({error}); weights="bundled" needs no network.'
             ) from error
     else:
-        path = BUNDLED_WEIGHTS if weights == "bundled" else Path(weights)
+        path = BUNDLED_WEIGHTS if weights == "bundled" else Path(os.path.expanduser(weights))
         if not path.is_file():
             raise FileNotFoundError(f'There is no weights file {path}; weights="imagenet" downloads one.')
         if weights == "bundled" and _sha256(path) != BUNDLED_SHA256:
@@ -64,18 +67,29 @@ def load_vgg16(weights="bundled", pooling="max"):
                 f"{path} is damaged: it is not the file that comes with the project. Get that file again, for "
                 'instance with git checkout, or use weights="imagenet".'
             )
+        vgg16 = keras.applications.VGG16(include_top=False, weights=None)
+        for variable in vgg16.weights:  # what a file does not hold stays NaN: Keras would only warn of it
+            variable.assign(np.full(variable.shape, np.nan, np.float32))
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("error", UserWarning)  # Keras only warns of layers it finds no weights for
-                vgg16 = keras.applications.VGG16(include_top=False, weights=str(path))
+            with without_warnings():
+                vgg16.load_weights(path)
         except Exception as error:  # h5py and Keras raise OSError, KeyError, ValueError …
-            raise ValueError(
-                f"{path} does not hold the weights of VGG16 without its top as Keras saves them ({error})."
-            ) from error
+            raise ValueError(f"{_no_weights(path)} ({error}).") from error
+        if any(np.isnan(values).any() for values in vgg16.get_weights()):
+            raise ValueError(f"{_no_weights(path)} (some layers are missing).")
     if pooling == "average":
         vgg16 = _with_average_pooling(vgg16)
     vgg16.trainable = False
     return vgg16
+
+
+def _no_weights(path):
+    return f"{path} does not hold the weights of VGG16 without its top as Keras saves them"
+
+
+def _too_coarse(numbers):
+    """Whether losses overflow or lose precision in these numbers: float16, bfloat16, mixed_float16."""
+    return "16" in numbers and numbers != "mixed_bfloat16"
 
 
 def _sha256(path):
@@ -102,7 +116,8 @@ class FeatureExtractor:
         vgg16: a model from `load_vgg16`; None loads the bundled one.
 
     Raises:
-        ValueError: if there is no layer of that name; the message lists those that exist.
+        ValueError: if there is no layer of that name (the message lists those that exist), if the model computes in
+            float16, or if an image is too small or its values are not in [0, 1].
 
     Example:
         >>> extract = FeatureExtractor(["block1_conv1", "block3_conv3"])
@@ -111,6 +126,7 @@ class FeatureExtractor:
     """
 
     def __init__(self, layers, vgg16=None):
+        check_eager()
         self.layers = (layers,) if isinstance(layers, str) else tuple(layers)
         vgg16 = load_vgg16() if vgg16 is None else vgg16
         names = [layer.name for layer in vgg16.layers[1:]]
@@ -118,19 +134,35 @@ class FeatureExtractor:
         outputs = {layer: vgg16.get_layer(layer).output for layer in self.layers}
         self.model = keras.Model(vgg16.input, outputs)
         self.smallest_side = smallest_side(self.layers, names)
+        for layer in self.model.layers[1:]:
+            if _too_coarse(layer.dtype_policy.name):
+                raise ValueError(
+                    f"The layer {layer.name} of this model computes in {layer.dtype_policy.name}, in which the losses "
+                    "overflow or lose precision; make the model in float32 or mixed_bfloat16."
+                )
+        self.number_bytes = tf.as_dtype(self.model.layers[-1].compute_dtype).size
 
     def __call__(self, image):
         """Return {layer name: features after ReLU, shape (1, h, w, channels)} of an image (1, height, width, 3)."""
         image = tf.convert_to_tensor(image)
+        if not image.dtype.is_floating:
+            raise ValueError(f"An image holds floats in [0, 1]; this holds {image.dtype.name}. load_image makes one.")
         if image.shape.rank != 4 or image.shape[-1] != 3:
             raise ValueError(
                 f"An image has the shape (1, height, width, 3), this has {tuple(image.shape)}; load_image makes one."
             )
-        if min(image.shape[1:3]) < self.smallest_side:
+        if any(side is not None and side < self.smallest_side for side in image.shape[1:3]):
             raise ValueError(
                 f"An image of {image.shape[2]}×{image.shape[1]} pixels is too small for {', '.join(self.layers)}: "
                 f"every side needs at least {self.smallest_side}."
             )
+        if tf.executing_eagerly():  # in a tf.function there are no values to look at yet
+            low, high = float(tf.reduce_min(image)), float(tf.reduce_max(image))
+            if not (low >= -0.5 and high <= 1.5):  # an optimizer may overshoot a little; NaN fails every comparison
+                raise ValueError(
+                    f"The values of an image lie in [0, 1]; these go from {low:.4g} to {high:.4g}. "
+                    "Divide an image of 0 to 255 by 255."
+                )
         features = self.model(keras.applications.vgg16.preprocess_input(image * 255.0))
         # With mixed_bfloat16 the layers compute in 16 bits; what is summed over all positions needs more.
         return {layer: tf.cast(values, keras.config.floatx()) for layer, values in features.items()}

@@ -6,7 +6,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.animation import FuncAnimation, PillowWriter
 
-from nst_keras.images import check_output_path, replacing, to_pil
+from nst_keras.images import to_pil
+from nst_keras.pictures import check_output_path, replacing
 
 
 def plot_images(images, titles=None, *, axes=None, height=3.0):
@@ -128,7 +129,7 @@ def plot_losses(history, *, ax=None):
         raise ValueError("This history has no steps yet: the run ended before its first one.")
     if ax is None:
         _, ax = plt.subplots(figsize=(7, 3.5), layout="constrained")
-    steps = np.arange(1, len(curves["total_loss"]) + 1)
+    steps = np.array(history.epoch)
     for name in ("total_loss", "content_loss", "style_loss"):
         ax.plot(steps, curves[name], label=name.replace("_", " "))
     for step in steps[1:][np.diff(curves["size"]) != 0]:

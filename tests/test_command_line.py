@@ -1,25 +1,29 @@
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 from PIL import Image, ImageSequence
 
-from nst_keras import FeatureExtractor, load_image
+from nst_keras import FeatureExtractor, images, load_image
 from nst_keras.__main__ import main
-from nst_keras._arguments import check_numbers
 from nst_keras._tensorflow import keras, tf
-from nst_keras.images import BUNDLED
+from nst_keras.pictures import BUNDLED
+from nst_keras.recipe import Recipe
 
 SMALL = ["--size", "64", "--steps", "3"]
 
 
 def run_python(*arguments, **options):
-    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, encoding="utf-8", **options)
+    return subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, encoding="utf-8", timeout=120, **options
+    )
 
 
 def test_stylises_bundled_pictures_with_film(tmp_path, capsys):
@@ -47,46 +51,32 @@ def test_options_reach_transfer_style(tmp_path, monkeypatch):
     ]
     assert main(["cat", "poppies", "-o", str(tmp_path / "out.png"), *arguments]) == 2
     assert seen.pop("vgg16").get_layer("block1_pool").__class__.__name__ == "AveragePooling2D"
-    assert len(seen.pop("callbacks")) == 1
-    assert seen == {
-        "init": "cat",
-        "content_weight": 2,
-        "style_weight": 0.5,
-        "total_variation_weight": 3,
-        "content_layers": ["block3_conv1"],
-        "style_layers": {"block1_conv1": 1, "block2_conv1": 0.5},
-        "optimizer": "adam",
-        "coarse_to_fine": False,
-        "seed": 7,
-        "size": 99,
-        "steps": 11,
-    }
+    assert len(seen.pop("callbacks")) == 2  # the checkpoint, and the answer to signals
+    recipe = seen.pop("recipe")
+    assert recipe.init.size == (451, 300)
+    assert replace(recipe, init="noise") == Recipe(
+        content_weight=2,
+        style_weight=0.5,
+        total_variation_weight=3,
+        content_layers="block3_conv1",
+        style_layers={"block1_conv1": 1, "block2_conv1": 0.5},
+        optimizer="adam",
+        coarse_to_fine=False,
+        seed=7,
+        size=99,
+        steps=11,
+    )
+    assert seen == {"initial_step": 0}
 
 
-def test_help_shows_the_defaults_that_hold(capsys):
-    """They are written twice: in transfer_style, and in the help, which must not wait for TensorFlow."""
-    import inspect
-
-    from nst_keras import transfer_style
-
+def test_help_shows_every_knob_with_its_default(capsys):
     with pytest.raises(SystemExit):
         main(["--help"])
     shown = " ".join(capsys.readouterr().out.split())
-    parameters = inspect.signature(transfer_style).parameters
-    for name, words in {
-        "size": "longer side in pixels ({})",
-        "content_weight": "how much the content counts ({})",
-        "style_weight": "how much the style counts ({})",
-        "total_variation_weight": "how much smoothness counts ({:.0f})",
-        "steps": "over all stages together ({})",
-        "seed": "of the noise ({})",
-        "init": "or a picture ({})",
-        "optimizer": "({})",
-    }.items():
-        assert words.format(parameters[name].default) in shown
-    for name, checked in inspect.signature(check_numbers).parameters.items():  # and once more where they are checked
-        assert checked.default == parameters[name].default
-    assert parameters["size"].default == 400
+    for knob in fields(Recipe):
+        assert f"--{knob.name.replace('_', '-')} " in shown or f"--{knob.name.replace('_', '-')}, " in shown
+    for words in ("longer side in pixels (400)", "how much the style counts (0.2)", "(block1_conv1 to block5_conv1)"):
+        assert words in shown
 
 
 def test_an_existing_file_is_only_replaced_when_told_to(tmp_path, capsys):
@@ -184,7 +174,7 @@ def test_ctrl_c_saves_the_picture_so_far(tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr(training, "transfer_style", transfer_style)
     assert main(["cat", "poppies", "-o", str(output), *SMALL, "--seed", "1", "--resume"]) == 2
-    assert "a run with other arguments (seed was the default, now 1)" in capsys.readouterr().err
+    assert "a run with other arguments (seed was 0, now 1)" in capsys.readouterr().err
     assert main(["cat", "poppies", "-o", str(output), *SMALL]) == 2
     assert "or add --overwrite, or --resume to go on with the run" in capsys.readouterr().err
     assert main(["cat", "poppies", "-o", str(output), *SMALL, "--resume"]) == 0
@@ -198,7 +188,7 @@ def test_ctrl_c_before_the_first_step_saves_nothing(tmp_path, monkeypatch, capsy
     def ctrl_c(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("nst_keras.training.make_objective", ctrl_c)
+    monkeypatch.setattr("nst_keras.training.objective_of", ctrl_c)
     assert main(["cat", "poppies", "-o", str(tmp_path / "out.png"), *SMALL]) == 130
     assert "nothing was saved" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
@@ -246,7 +236,7 @@ def test_a_run_that_dies_leaves_a_checkpoint(tmp_path, monkeypatch, capsys):
         return transfer_style(*arguments, callbacks=[*callbacks, die], **options)
 
     transfer_style = training.transfer_style
-    monkeypatch.setattr("nst_keras.__main__.SECONDS_BETWEEN_CHECKPOINTS", -1)
+    monkeypatch.setattr("nst_keras.checkpoints.SECONDS_BETWEEN_CHECKPOINTS", -1)
     command = ["cat", "poppies", "-o", str(tmp_path / "out.png"), *SMALL]
     monkeypatch.setattr(training, "transfer_style", dying)
     with pytest.raises(PowerCut):
@@ -265,7 +255,7 @@ def test_a_checkpoint_that_cannot_be_saved_does_not_stop_the_run(tmp_path, monke
         tried.append(file)
         raise OSError("No space left on device")
 
-    monkeypatch.setattr("nst_keras.__main__.SECONDS_BETWEEN_CHECKPOINTS", -1)
+    monkeypatch.setattr("nst_keras.checkpoints.SECONDS_BETWEEN_CHECKPOINTS", -1)
     monkeypatch.setattr("numpy.savez", full_disk)
     assert main(["cat", "poppies", "-o", str(tmp_path / "out.png"), *SMALL]) == 0
     assert len(tried) == 3
@@ -276,7 +266,7 @@ def test_a_checkpoint_that_cannot_be_saved_does_not_stop_the_run(tmp_path, monke
 def test_streams_that_fail_do_not_cost_the_picture(tmp_path, monkeypatch):
     closed, full, letters = (tmp_path / name for name in ("closed.png", "full.png", "картина.png"))
     command = f'"{sys.executable}" -m nst_keras cat poppies --size 64 --steps 2 -o "{closed}" >/dev/full 2>&-'
-    assert subprocess.run(command, shell=True).returncode == 0
+    assert subprocess.run(command, shell=True, timeout=120).returncode == 0
     with open("/dev/full", "w") as error:
         monkeypatch.setattr("sys.stderr", error)
         assert main(["cat", "poppies", "-o", str(full), *SMALL]) == 0
@@ -295,7 +285,7 @@ def test_a_pipe_whose_reader_has_gone_is_no_error():
     reading, writing = os.pipe()
     os.close(reading)
     run = subprocess.run(
-        [sys.executable, "-m", "nst_keras", "--help"], stdout=writing, stderr=subprocess.PIPE, check=False
+        [sys.executable, "-m", "nst_keras", "--help"], stdout=writing, stderr=subprocess.PIPE, check=False, timeout=60
     )
     os.close(writing)
     assert (run.returncode, run.stderr) == (0, b"")
@@ -333,7 +323,7 @@ def test_a_checkpoint_of_another_version_is_refused(tmp_path, capsys):
         image=np.zeros((1, 43, 64, 3)),
     )
     assert main(["cat", "poppies", "-o", str(tmp_path / "out.png"), *SMALL, "--resume"]) == 2
-    assert "brush was wide, now the default" in capsys.readouterr().err
+    assert "brush was wide, now not there" in capsys.readouterr().err
 
 
 def test_a_damaged_checkpoint_is_refused(tmp_path, capsys):
@@ -344,16 +334,18 @@ def test_a_damaged_checkpoint_is_refused(tmp_path, capsys):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals to send")
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("stop", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_a_signal_leaves_a_valid_picture_and_a_checkpoint(tmp_path, stop):
     output = tmp_path / "out.png"
     command = [sys.executable, "-m", "nst_keras", "cat", "poppies", "-o", str(output), "--size", "64"]
     run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     shown = b""
     while b"step" not in shown:
-        shown += run.stderr.read(1)
-    run.send_signal(stop)
-    _, error = run.communicate()
+        letter = run.stderr.read(1)
+        assert letter, f"the program ended before its first step: {shown.decode()}"
+        shown += letter
+    run.send_signal(getattr(signal, stop))
+    _, error = run.communicate(timeout=60)
     assert run.returncode == 130
     assert "--resume goes on" in error.decode()
     assert Image.open(output).size == (64, 43)
@@ -361,15 +353,13 @@ def test_a_signal_leaves_a_valid_picture_and_a_checkpoint(tmp_path, stop):
 
 
 def test_a_picture_that_cannot_be_saved_in_its_place_is_saved_elsewhere(tmp_path, monkeypatch, capsys):
-    from nst_keras import __main__ as command_line
-
     def full_disk(path, image):
         if path.parent == tmp_path:
             raise OSError("No space left on device")
         save_image(path, image)
 
-    save_image = command_line.save_image
-    monkeypatch.setattr(command_line, "save_image", full_disk)
+    save_image = images.save_image
+    monkeypatch.setattr(images, "save_image", full_disk)
     assert main(["cat", "poppies", "-o", str(tmp_path / "out.png"), *SMALL]) == 2
     error = capsys.readouterr().err.splitlines()[-1]
     assert "No space left on device" in error
@@ -424,8 +414,122 @@ def test_another_backend_of_keras_is_refused_with_the_way_out():
 
 
 def test_the_layers_known_without_tensorflow_are_those_of_vgg16(vgg16):
-    from nst_keras._arguments import VGG16_LAYERS, smallest_side
+    from nst_keras.recipe import VGG16_LAYERS, smallest_side
 
     assert [layer.name for layer in vgg16.layers[1:]] == list(VGG16_LAYERS)
     for layer in VGG16_LAYERS:
         assert smallest_side(["block1_conv1", layer]) == FeatureExtractor(layer, vgg16).smallest_side
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals to send")
+@pytest.mark.parametrize("stop", ["SIGINT", "SIGTERM", "SIGHUP"])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_signal_while_the_picture_is_saved_does_not_cost_it(tmp_path, monkeypatch, stop, when):
+    def interrupted(path, image):
+        for moment in ("before", "after"):
+            if when == moment:
+                os.kill(os.getpid(), getattr(signal, stop))
+                time.sleep(0.05)  # Python answers a signal between two of its instructions
+            if moment == "before":
+                save_image(path, image)
+
+    save_image, handlers = images.save_image, [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    monkeypatch.setattr(images, "save_image", interrupted)
+    output = tmp_path / "out.png"
+    assert main(["cat", "poppies", "-o", str(output), *SMALL]) == 0
+    assert Image.open(output).size == (64, 43)
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
+
+
+def test_a_signal_between_two_steps_ends_the_run_after_the_next(tmp_path, monkeypatch, capsys):
+    from nst_keras import training
+
+    def with_signal(*arguments, callbacks, **options):
+        def signalled(step, losses, image):
+            if step == 1:
+                os.kill(os.getpid(), signal.SIGINT)
+
+        return transfer_style(*arguments, callbacks=[*callbacks, signalled], **options)
+
+    transfer_style = training.transfer_style
+    monkeypatch.setattr(training, "transfer_style", with_signal)
+    assert main(["cat", "poppies", "-o", str(tmp_path / "out.png"), *SMALL]) == 130
+    assert "Interrupted after step 2." in capsys.readouterr().err
+
+
+def test_a_picture_comes_from_stdin_or_a_pipe(tmp_path):
+    photo = BUNDLED["cat"].read_bytes()
+    command = [sys.executable, "-m", "nst_keras"]
+    first, second = tmp_path / "first.png", tmp_path / "second.png"
+    run = subprocess.run([*command, "-", "poppies", "-o", str(first), *SMALL], input=photo, timeout=120)
+    assert run.returncode == 0
+    if hasattr(os, "mkfifo"):
+        script = f'"{sys.executable}" -m nst_keras <(cat "{BUNDLED["cat"]}") poppies -o "{second}" --size 64 --steps 3'
+        assert subprocess.run(["bash", "-c", script], timeout=120).returncode == 0
+        np.testing.assert_array_equal(load_image(first), load_image(second))
+
+
+def test_only_one_picture_can_come_from_stdin(tmp_path, capsys):
+    assert main(["-", "-", "-o", str(tmp_path / "out.png")]) == 2
+    assert capsys.readouterr().err == (
+        "nst-keras: Only one of the two pictures can come from stdin; name a file for the other.\n"
+    )
+
+
+def test_a_run_does_not_go_on_with_another_picture_of_the_same_name(tmp_path, monkeypatch, capsys):
+    from nst_keras import training
+
+    def interrupted(*arguments, callbacks, **options):
+        def ctrl_c(step, losses, image):
+            raise KeyboardInterrupt
+
+        return transfer_style(*arguments, callbacks=[*callbacks, ctrl_c], **options)
+
+    transfer_style = training.transfer_style
+    photo = tmp_path / "photo.png"
+    Image.new("RGB", (60, 40), "red").save(photo)
+    command = [str(photo), "poppies", "-o", str(tmp_path / "out.png"), *SMALL]
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "transfer_style", interrupted)
+        assert main(command) == 130
+    Image.new("RGB", (60, 40), "blue").save(photo)
+    assert main([*command, "--resume"]) == 2
+    assert re.search(r"other arguments \(content picture was \w+, now \w+\)", capsys.readouterr().err)
+    Image.new("RGB", (60, 40), "red").save(photo)
+    assert main([*command, "--resume"]) == 0
+
+
+def test_every_picture_is_decoded_once(tmp_path, monkeypatch):
+    opened, image_open = [], Image.open
+    monkeypatch.setattr(Image, "open", lambda file, *rest: opened.append(file) or image_open(file, *rest))
+    assert main(["cat", "poppies", "-o", str(tmp_path / "out.png"), "--init", "coffee", *SMALL]) == 0
+    assert sorted(path.stem for path in opened if hasattr(path, "stem")) == ["cat", "coffee", "poppies"]
+
+
+def test_a_divergence_is_said_on_a_line_of_its_own(tmp_path):
+    arguments = ["cat", "poppies", "-o", str(tmp_path / "out.png"), "--style-weight", "1e29", *SMALL]
+    run = run_python("-m", "nst_keras", *arguments)
+    assert run.returncode == 2
+    *bar, message = run.stderr.splitlines()
+    assert message.startswith("nst-keras: The total loss became inf in the first step.")
+    assert all("left" in line for line in bar if line)
+
+
+def test_a_home_folder_is_found_in_options(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert main(["cat", "poppies", "--output=~/out.png", "--gif=~/film.gif", *SMALL]) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["film.gif", "out.png"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the address space cannot be limited")
+def test_a_limit_of_the_address_space_is_answered_in_one_sentence(tmp_path):
+    arguments = f'cat poppies -o "{tmp_path / "out.png"}" --size 1400 --no-coarse-to-fine'
+    script = f'ulimit -v 5000000; exec "{sys.executable}" -m nst_keras {arguments}'
+    run = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=120)
+    assert run.returncode == 2
+    assert re.fullmatch(
+        r"nst-keras: A picture of 1400×931 pixels needs about 3\.6 GB of memory, and \d\.\d GB are free\. "
+        r"size=\d+ would fit\.\n",
+        run.stderr,
+    )

@@ -1,3 +1,5 @@
+import warnings
+
 import numpy as np
 import pytest
 
@@ -136,7 +138,7 @@ def test_settings_of_keras_that_spoil_the_losses_are_refused(setting, value, usu
     change = getattr(keras.config, f"set_{setting}")
     change(value)
     try:
-        with pytest.raises(ValueError, match=rf"{value.split('_')[-1]}|channels first.*set_{setting}\('{usual}'\)"):
+        with pytest.raises(ValueError, match=rf"(set to {value}|channels first).*set_{setting}\('{usual}'\)"):
             load_vgg16()
     finally:
         change(usual)
@@ -177,3 +179,51 @@ def test_images_that_cannot_be_used_are_refused(vgg16):
     with pytest.raises(ValueError, match=r"this has \(40, 40, 3\)"):
         extract(np.zeros((40, 40, 3), np.float32))
     assert extract(np.zeros((1, 16, 16, 3), np.float32))["block5_conv1"].shape == (1, 1, 1, 512)
+
+
+def test_values_that_are_no_image_are_refused(vgg16):
+    extract = FeatureExtractor("block1_conv1", vgg16)
+    with pytest.raises(ValueError, match=r"holds floats in \[0, 1\]; this holds uint8\. load_image makes one"):
+        extract(np.zeros((1, 8, 8, 3), np.uint8))
+    for low, high in ((0, 255), (-1, 1), (0, np.nan)):
+        image = np.linspace(low, high, 8 * 8 * 3, dtype=np.float32).reshape(1, 8, 8, 3)
+        with pytest.raises(ValueError, match=r"values of an image lie in \[0, 1\]; these go from .*Divide"):
+            extract(image)
+    slightly_over = np.full((1, 8, 8, 3), 1.2, np.float32)  # as an optimizer without clipping does
+    assert extract(slightly_over)["block1_conv1"].shape == (1, 8, 8, 64)
+
+
+@pytest.mark.parametrize("numbers", ["float16", "mixed_float16", "bfloat16"])
+def test_a_model_of_ones_own_in_too_few_bits_is_refused(numbers):
+    keras.config.set_dtype_policy(numbers)
+    try:
+        own = keras.applications.VGG16(include_top=False, weights=None)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    with pytest.raises(ValueError, match=f"block1_conv1 of this model computes in {numbers}, .*or mixed_bfloat16"):
+        FeatureExtractor("block1_conv1", own)
+
+
+def test_a_remark_of_keras_on_loading_does_not_spoil_the_weights(monkeypatch, vgg16):
+    def remarking(self, path):
+        warnings.warn("This way of loading is deprecated.", UserWarning, stacklevel=2)
+        load_weights(self, path)
+
+    load_weights = keras.Model.load_weights
+    monkeypatch.setattr(keras.Model, "load_weights", remarking)
+    np.testing.assert_array_equal(load_vgg16().get_weights()[0], vgg16.get_weights()[0])
+
+
+def test_wrong_weights_are_refused_in_one_sentence_without_remarks(tmp_path, recwarn):
+    other = tmp_path / "other.weights.h5"
+    keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)]).save_weights(other)
+    with pytest.raises(ValueError, match=r"^.*other\.weights\.h5 does not hold"):
+        load_vgg16(other)
+    assert [warning for warning in recwarn if warning.category is UserWarning] == []
+
+
+def test_weights_may_lie_in_the_home_folder(tmp_path, monkeypatch, vgg16):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    (tmp_path / "own.weights.h5").write_bytes(BUNDLED_WEIGHTS.read_bytes())
+    np.testing.assert_array_equal(load_vgg16("~/own.weights.h5").get_weights()[0], vgg16.get_weights()[0])

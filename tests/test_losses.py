@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
+from hypothesis import example, given, settings, strategies as st
 
 from nst_keras import (
     content_loss,
@@ -201,3 +200,15 @@ def test_inputs_are_left_alone():
 def test_bad_input_is_answered_with_what_was_wrong(call, says):
     with pytest.raises(ValueError, match=says):
         call()
+
+
+@pytest.mark.parametrize("spec", [(1, None, None, 3), (None, None, None, 3), (1, None, 4, 3), (1, 5, 4, 3)])
+def test_every_formula_works_in_a_function_that_does_not_know_the_size(spec):
+    random = np.random.default_rng(0)
+    one, other = (random.random((1, 5, 4, 3)).astype(np.float32) for _ in range(2))
+    pairs = (losses.content_loss, losses.layer_style_loss)
+    singles = (losses.gram_matrix, losses.mean_gram_matrix, losses.total_variation_loss)
+    for formulas, arguments in ((pairs, (one, other)), (singles, (one,))):
+        for formula in formulas:
+            compiled = tf.function(formula, input_signature=[tf.TensorSpec(spec)] * len(arguments))
+            np.testing.assert_allclose(compiled(*arguments), formula(*arguments), rtol=1e-6)

@@ -64,10 +64,19 @@ def test_losses_are_drawn_over_all_steps(content, style, vgg16):
 def test_a_dotted_line_marks_every_change_of_size():
     history = keras.callbacks.History()
     losses = {f"{name}_loss": [5.0, 4.0, 3.0, 2.0, 1.0] for name in ("total", "content", "style")}
-    history.history = losses | {"size": [64, 64, 91, 91, 128]}
+    history.history, history.epoch = losses | {"size": [64, 64, 91, 91, 128]}, [1, 2, 3, 4, 5]
     dotted = plotting.plot_losses(history).axes[0].lines[3:]
     assert [list(line.get_xdata()) for line in dotted] == [[2.5, 2.5], [4.5, 4.5]]
     assert {line.get_linestyle() for line in dotted} == {":"}
+
+
+def test_a_run_that_goes_on_is_drawn_where_it_goes_on():
+    history = keras.callbacks.History()
+    losses = {f"{name}_loss": [5.0, 4.0, 3.0] for name in ("total", "content", "style")}
+    history.history, history.epoch = losses | {"size": [64, 64, 91]}, [26, 27, 41]
+    curve, *_, dotted = plotting.plot_losses(history).axes[0].lines
+    assert list(curve.get_xdata()) == [26, 27, 41]
+    assert list(dotted.get_xdata()) == [40.5, 40.5]
 
 
 def test_animation_has_every_picture_and_enlarges_small_ones(tmp_path):

@@ -1,3 +1,4 @@
+import itertools
 import re
 import subprocess
 import sys
@@ -6,14 +7,24 @@ from types import SimpleNamespace
 import numpy as np
 import PIL.Image
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from scipy.optimize import minimize
 
-from nst_keras import FeatureExtractor, load_image, make_objective, noise_image, style_loss, training, transfer_style
+from nst_keras import (
+    CONTENT_LAYERS,
+    STYLE_LAYERS,
+    FeatureExtractor,
+    Recipe,
+    StopTransfer,
+    load_image,
+    make_objective,
+    noise_image,
+    style_loss,
+    training,
+    transfer_style,
+)
 from nst_keras._tensorflow import keras, tf
+from nst_keras.descent import gradient_of
+from nst_keras.images import resize_image
 from nst_keras.losses import content_loss
-from nst_keras.training import CONTENT_LAYERS, STYLE_LAYERS, plan_stages
 
 SMALL = {"size": 64, "steps": 6, "verbose": 0}
 
@@ -34,7 +45,7 @@ def test_gradient_on_the_pixels_agrees_with_central_differences(float64):
     objective = make_objective(
         FeatureExtractor(CONTENT_LAYERS + STYLE_LAYERS), content, style, total_variation_weight=1e8
     )
-    losses, gradient = training._evaluator(objective)(tf.constant(image))
+    losses, gradient = gradient_of(objective)(tf.constant(image))
     assert gradient.dtype == "float64"
 
     def total(x):
@@ -129,18 +140,6 @@ def test_one_scale_starts_from_noise_of_the_contents_resolution(vgg16, content, 
     assert history.params["stages"] == [(67, 100, 2)]
 
 
-@given(st.integers(16, 1000), st.integers(16, 1000), st.integers(1, 500), st.booleans())
-def test_stages_use_all_steps_and_end_at_full_size(height, width, steps, coarse_to_fine):
-    stages = plan_stages(height, width, steps, coarse_to_fine)
-    heights, widths, counts = zip(*stages, strict=True)
-    assert (heights[-1], widths[-1]) == (height, width)
-    assert sum(counts) == steps
-    assert min(counts) >= 1
-    assert list(heights) == sorted(heights)
-    assert coarse_to_fine or len(stages) == 1
-    assert len(stages) == 1 or min(stages[0][:2]) >= 40
-
-
 def test_same_seed_same_picture_also_in_a_fresh_process(vgg16):
     code = """if True:
         import hashlib
@@ -148,7 +147,10 @@ def test_same_seed_same_picture_also_in_a_fresh_process(vgg16):
         image, _ = transfer_style("cat", "poppies", size=64, steps=6, verbose=0, seed=3)
         print(hashlib.sha256(image.numpy().tobytes()).hexdigest())
     """
-    run = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True) for _ in range(2)]
+    run = [
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+        for _ in range(2)
+    ]
     assert run[0].stdout == run[1].stdout != ""
     first, second, other = (
         transfer_style("cat", "poppies", **SMALL, seed=seed, vgg16=vgg16)[0].numpy() for seed in (3, 3, 4)
@@ -167,57 +169,6 @@ def test_keras_optimizers_lower_the_loss_and_are_left_alone(vgg16, content, styl
     assert losses[-1] < losses[0]
     if optimizer != "adam":
         assert int(optimizer.iterations) == 0
-
-
-def quadratic(matrix, centre):
-    """1/2 (x − c)ᵀ A (x − c) over the colours of a picture of 2×2 pixels, with its gradient."""
-
-    def evaluate(image):
-        away = tf.reshape(image, -1) - centre
-        gradient = tf.linalg.matvec(matrix, away)
-        return {"total_loss": float(tf.tensordot(away, gradient, 1)) / 2}, tf.reshape(gradient, image.shape)
-
-    return evaluate
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_lbfgs_finds_the_minimum_within_the_bounds_that_scipy_finds(seed):
-    random = np.random.default_rng(seed)
-    root = random.normal(size=(12, 12))
-    matrix, centre = (root @ root.T + np.eye(12)).astype(np.float32), random.uniform(-1, 2, 12).astype(np.float32)
-    start, steps = noise_image(2, 2, seed), []
-    training._minimise_lbfgs(quadratic(matrix, centre), start, 200, lambda image, losses: steps.append((image, losses)))
-    expected = minimize(
-        lambda x: ((x - centre) @ matrix @ (x - centre) / 2, matrix @ (x - centre)),
-        np.ravel(start),
-        jac=True,
-        bounds=[(0, 1)] * 12,
-    )
-    losses = [losses["total_loss"] for _, losses in steps]
-    assert losses == sorted(losses, reverse=True)
-    assert losses[-1] == pytest.approx(expected.fun, rel=1e-3)
-    for image, _ in steps:
-        np.testing.assert_array_equal(image, np.clip(image, 0, 1))
-
-
-def test_the_direction_of_lbfgs_is_that_of_the_full_bfgs_matrix():
-    random = np.random.default_rng(0)
-    root = random.normal(size=(6, 6))
-    matrix = root @ root.T + np.eye(6)
-    changes = random.normal(size=(3, 6))
-    pairs = [(change, matrix @ change) for change in changes]
-    change, bend = pairs[-1]
-    inverse = np.eye(6) * (change @ bend) / (bend @ bend)
-    for change, bend in pairs:  # Nocedal and Wright, eq. 6.17
-        left = np.eye(6) - np.outer(change, bend) / (change @ bend)
-        inverse = left @ inverse @ left.T + np.outer(change, change) / (change @ bend)
-    gradient = random.normal(size=6)
-
-    def as_image(values):
-        return tf.constant(values.reshape(1, 1, 2, 3))
-
-    direction = training._downhill(as_image(gradient), [(as_image(s), as_image(y)) for s, y in pairs])
-    np.testing.assert_allclose(np.ravel(direction), -inverse @ gradient, rtol=1e-9)
 
 
 def test_mixed_bfloat16_gets_about_as_far(vgg16, vgg16_in_16_bits, content, style):
@@ -268,7 +219,7 @@ def test_without_style_the_content_is_reconstructed_and_without_content_the_styl
 def test_init_is_where_the_picture_starts(vgg16, content, style):
     options = SMALL | {"steps": 1, "optimizer": keras.optimizers.SGD(0.0), "vgg16": vgg16, "coarse_to_fine": False}
     start = load_image("cat", size=64)
-    for init, expected in (("content", content), (start, training.resize_image(start, (43, 64)))):
+    for init, expected in (("content", content), (start, resize_image(start, (43, 64)))):
         image, _ = transfer_style(content, style, init=init, **options)
         np.testing.assert_allclose(image, expected, atol=1e-6)
     image, _ = transfer_style(content, style, init="noise", seed=5, **options)
@@ -327,7 +278,7 @@ def test_ctrl_c_returns_the_picture_so_far(vgg16, content, style, coarse_to_fine
     assert history.params["stopped"] == "interrupted"
     assert len(history.history["total_loss"]) == history.params["steps"] == 2
     assert image.shape == (1, 64, 96, 3)
-    np.testing.assert_allclose(image, training.resize_image(images[-1], (64, 96)))
+    np.testing.assert_allclose(image, resize_image(images[-1], (64, 96)))
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_picture(vgg16, content, style):
@@ -393,12 +344,12 @@ def test_a_loss_that_is_never_finite_is_an_error(vgg16, content, style):
         ({"size": 10, "content_layers": "block1_conv1", "style_layers": "block1_conv1"}, "10×7.*at least 8"),
         ({"style": np.zeros((1, 4000, 3))}, "The style image has 4000×1 pixels, which size 64 makes 64×1,"),
         ({"content": PIL.Image.new("RGB", (0, 0))}, "it has no pixels"),
-        ({"size": 10**400}, "size .* at most 65535"),
+        ({"size": 10**400}, "size .* from 1 to 65535"),
         ({"style_layers": None}, "Layers are a name, several names"),
         ({"style_layers": ["block1_conv1", "block1_conv1"]}, "layer block1_conv1 is named twice"),
         ({"content_layers": {"block4_conv2": 0}, "style_weight": 0}, "leave nothing"),
         ({"content_layers": {"block4_conv2": 1e-20}, "content_weight": 1e-20, "style_weight": 0}, "leave nothing"),
-        ({"size": 0}, "size is the longer side"),
+        ({"size": 0}, "size must be a whole number from 1 to 65535, not 0"),
         ({"content": np.full((4, 4, 3), 200.0)}, "Divide"),
     ],
 )
@@ -430,3 +381,164 @@ def test_verbose_shows_losses_and_remaining_time(vgg16, content, style, capsys):
     assert "100 %" in (shown := capsys.readouterr().err)
     assert "left" in shown
     assert "64×43 step 3: total" in shown
+
+
+def test_a_message_does_not_stick_to_the_progress_bar(vgg16, content, style, capsys):
+    with pytest.raises(ValueError, match="in the first step"):
+        transfer_style(content, style, style_weight=1e30, vgg16=vgg16, **SMALL | {"verbose": 1})
+    print("nst-keras: a message", file=sys.stderr)
+    shown = capsys.readouterr().err
+    assert shown.endswith("\nnst-keras: a message\n")
+    assert shown.count("left") == len(re.findall(r"\r.*?left", shown))  # each drawing begins its line anew
+
+
+@pytest.mark.parametrize("shape", [(40, 400), (400, 40), (16, 300)])
+def test_a_narrow_style_stays_large_enough_in_the_coarse_stages(vgg16, shape):
+    """At 300 pixels it has enough; in the first stage, of 53 pixels, it would have 5."""
+    style = np.random.default_rng(0).random((*shape, 3))
+    image, history = transfer_style("cat", style, size=300, steps=6, verbose=0, vgg16=vgg16)
+    assert len(history.params["stages"]) == 5
+    assert image.shape == (1, 200, 300, 3)
+
+
+@pytest.mark.parametrize("init", [PIL.Image.new("RGB", (1200, 900), "red"), np.full((30, 90, 3), 0.4), "poppies"])
+def test_a_start_of_any_size_and_aspect_is_brought_to_the_pictures(vgg16, content, style, init):
+    options = {"steps": 1, "optimizer": keras.optimizers.SGD(0.0), "coarse_to_fine": False}
+    image, _ = transfer_style(content, style, init=init, vgg16=vgg16, **SMALL | options)
+    assert image.shape == (1, 43, 64, 3)
+    np.testing.assert_allclose(image, resize_image(load_image(init, size=64), (43, 64)), atol=1e-6)
+
+
+def test_a_huge_start_is_made_smaller_before_it_becomes_floats(vgg16, content, style, monkeypatch):
+    largest, constant = [], tf.constant
+
+    def watched(values, *arguments, **options):
+        largest.append(np.size(values))
+        return constant(values, *arguments, **options)
+
+    monkeypatch.setattr(tf, "constant", watched)
+    huge = PIL.Image.new("RGB", (4000, 3000))
+    transfer_style(content, style, init=huge, vgg16=vgg16, **SMALL | {"steps": 1})
+    assert max(largest) < 300 * 300 * 3
+
+
+def test_where_a_stage_ends_early_steps_keep_the_numbers_of_the_plan(vgg16, monkeypatch):
+    """So that a run which is interrupted later goes on in the right stage."""
+    lbfgs, stages = training.steps_of, []
+
+    def first_stage_ends_after_3(optimizer, evaluate, image, steps, steps_before=0):
+        stages.append(tuple(image.shape[1:3]))
+        return itertools.islice(lbfgs(optimizer, evaluate, image, steps), 3 if steps_before == 0 else None)
+
+    monkeypatch.setattr(training, "steps_of", first_stage_ends_after_3)
+    options = {"size": 96, "steps": 40, "verbose": 0, "vgg16": vgg16}
+
+    def stop(step, losses, image):
+        if step == 30:
+            raise StopTransfer
+
+    image, history = transfer_style("cat", "poppies", callbacks=stop, **options)
+    [(*_, coarse), _] = history.params["stages"]
+    assert history.epoch == [1, 2, 3, *range(coarse + 1, 31)]
+    stages.clear()
+    _, rest = transfer_style("cat", "poppies", init=image, initial_step=30, **options)
+    assert stages == [(64 + 16, 96 + 16)]
+    assert rest.epoch[-1] == 40
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_a_callback_can_end_the_run_and_keep_the_picture(vgg16, content, style, many):
+    images = []
+
+    def enough(step, losses, image):
+        images.append(image)
+        if step == 2:
+            raise StopTransfer
+
+    image, history = transfer_style(content, style, callbacks=[enough] if many else enough, vgg16=vgg16, **SMALL)
+    assert (history.params["stopped"], history.epoch) == ("callback", [1, 2])
+    np.testing.assert_array_equal(image, resize_image(images[-1], (43, 64)))
+
+
+@pytest.mark.parametrize("callbacks", [None, (), [], iter([])])
+def test_no_callbacks_are_given_in_many_ways(vgg16, content, style, callbacks):
+    _, history = transfer_style(content, style, callbacks=callbacks, vgg16=vgg16, **SMALL | {"steps": 1})
+    assert history.epoch == [1]
+
+
+@pytest.mark.parametrize(
+    ("callbacks", "says"),
+    [
+        ([keras.callbacks.EarlyStopping()], "not EarlyStopping, a callback for `model.fit`; .*StopTransfer"),
+        (keras.callbacks.EarlyStopping(), "not EarlyStopping, a callback for `model.fit`"),
+        ([print, 3], "not int; one that raises StopTransfer ends the run"),
+        (7, "not int"),
+        ("print", "not str"),
+    ],
+)
+def test_what_cannot_be_called_is_answered_before_the_run(callbacks, says, content, style):
+    with pytest.raises(ValueError, match=r"called as callback\(step, losses, image\), " + says):
+        transfer_style(content, style, callbacks=callbacks, **SMALL)
+
+
+@pytest.mark.parametrize("after", [0, 2])
+def test_memory_that_runs_out_on_the_way_keeps_the_picture(vgg16, content, style, monkeypatch, after):
+    def exhausted(optimizer, evaluate, image, steps, steps_before=0):
+        yield from itertools.islice(steps_of(optimizer, evaluate, image, steps), after)
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor with shape[1,64,9,9]")
+
+    steps_of = training.steps_of
+    monkeypatch.setattr(training, "steps_of", exhausted)
+    if after == 0:
+        with pytest.raises(
+            MemoryError, match=r"^TensorFlow ran out of memory in the first step\. Choose a smaller size\.$"
+        ):
+            transfer_style(content, style, vgg16=vgg16, **SMALL)
+        return
+    with pytest.warns(UserWarning, match="ran out of memory after step 2: the picture of that step is kept"):
+        image, history = transfer_style(content, style, vgg16=vgg16, **SMALL)
+    assert (history.params["stopped"], history.epoch) == ("out of memory", [1, 2])
+    assert image.shape == (1, 43, 64, 3)
+
+
+@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+def test_tensors_that_behave_like_numpy_arrays_change_nothing(optimizer):
+    """In a process of its own: the switch cannot be turned back."""
+    code = """if True:
+        import sys, hashlib
+        import tensorflow as tf
+        from nst_keras import transfer_style
+        if sys.argv[2] == "numpy":
+            tf.experimental.numpy.experimental_enable_numpy_behavior()
+        image, _ = transfer_style("cat", "poppies", size=64, steps=3, verbose=0, optimizer=sys.argv[1])
+        print(hashlib.sha256(image.numpy().tobytes()).hexdigest())
+    """
+    shown = [
+        subprocess.run(
+            [sys.executable, "-c", code, optimizer, which], capture_output=True, text=True, check=True, timeout=120
+        ).stdout
+        for which in ("numpy", "usual")
+    ]
+    assert shown[0] == shown[1] != ""
+
+
+def test_a_recipe_and_its_knobs_give_the_same_picture(vgg16, content, style):
+    knobs = {"size": 64, "steps": 3, "style_weight": 0.5, "seed": 7}
+    one, _ = transfer_style(content, style, verbose=0, vgg16=vgg16, **knobs)
+    other, _ = transfer_style(content, style, recipe=Recipe(**knobs | {"seed": 1}), seed=7, verbose=0, vgg16=vgg16)
+    np.testing.assert_array_equal(one, other)
+
+
+def test_a_schedule_goes_on_over_the_stages_of_a_run(vgg16):
+    steps_seen = []
+
+    class Watched(keras.optimizers.schedules.LearningRateSchedule):
+        def __call__(self, step):
+            steps_seen.append(int(step))
+            return 1e-9
+
+    _, history = transfer_style(
+        "cat", "poppies", size=96, steps=6, optimizer=keras.optimizers.SGD(Watched()), vgg16=vgg16, verbose=0
+    )
+    assert len(history.params["stages"]) == 2
+    assert steps_seen == [0, 1, 2, 3, 4, 5]

@@ -11,7 +11,6 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -20,10 +19,12 @@ import psutil
 import recipes
 from scipy.signal import convolve2d
 
-from nst_keras import FeatureExtractor, load_image, load_vgg16, save_image, training, transfer_style
+from nst_keras import FeatureExtractor, load_image, load_vgg16, make_objective, save_image, transfer_style
 from nst_keras._tensorflow import keras, tf
+from nst_keras.descent import gradient_of, steps_of
 from nst_keras.images import resize_image
 from nst_keras.plotting import plot_images, plt
+from nst_keras.recipe import CONTENT_LAYERS, STYLE_LAYERS
 
 CONTENT, STYLE = "summer_palace", "great_wave"
 POLICIES = "float32", "mixed_bfloat16"
@@ -67,19 +68,19 @@ def run_recipe(recipe, extractor, content, style, clock):
 def run_package(recipe, extractor, content, style, optimizer, steps, clock):
     """An optimizer of this package on the objective of the recipe; every evaluation counts, also those it rejects."""
     objective = recipe.objective(extractor, content, style)
-    evaluate = training._evaluator(lambda image: {"total_loss": objective(image)})
+    evaluate = gradient_of(lambda image: {"total_loss": objective(image)})
 
     def counted(image):
         losses, gradient = evaluate(image)
         clock(losses["total_loss"], image)
         return losses, gradient
 
-    minimise = training._minimise_lbfgs
     if optimizer == "adam":
         rate = keras.optimizers.schedules.CosineDecay(0.07, steps)
-        minimise = partial(training._minimise_keras, keras.optimizers.Adam(rate, beta_1=0.95, beta_2=0.8))
+        optimizer = keras.optimizers.Adam(rate, beta_1=0.95, beta_2=0.8)
     with suppress(Enough):
-        minimise(counted, content, steps, lambda image, losses: None)
+        for _ in steps_of(optimizer, counted, content, steps):
+            pass
     return clock
 
 
@@ -153,15 +154,15 @@ def compare(recipe, pixels, seconds, rounds, folder):
 def floor_ratio(size, pairs=7):
     """A step, against a matrix product with as many multiplications: median of paired measurements."""
     content, style = load_image(CONTENT, size), load_image(STYLE, size)
-    extractor = FeatureExtractor(training.CONTENT_LAYERS + training.STYLE_LAYERS)
-    evaluate = training._evaluator(training.make_objective(extractor, content, style))
+    extractor = FeatureExtractor(CONTENT_LAYERS + STYLE_LAYERS)
+    evaluate = gradient_of(make_objective(extractor, content, style))
     products = 0
     for name, features in FeatureExtractor([layer.name for layer in extractor.model.layers if "conv" in layer.name])(
         content
     ).items():
         positions = np.prod(features.shape[1:3])
         products += positions * np.prod(extractor.model.get_layer(name).kernel.shape)
-        products += positions * features.shape[-1] ** 2 * (name in training.STYLE_LAYERS)
+        products += positions * features.shape[-1] ** 2 * (name in STYLE_LAYERS)
     products *= 2  # forwards, and backwards to the pixels
     side = 2048
     matrix = tf.random.stateless_normal((side, side), seed=(0, 0))
@@ -221,7 +222,7 @@ print(imported - start, times[0] - imported, times[1] - times[0])
 def start_up(size):
     """Seconds of the import, of all up to the first step, and of the second, in a fresh process."""
     command = [sys.executable, "-c", START_UP, CONTENT, STYLE, str(size)]
-    return map(float, subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
+    return map(float, subprocess.run(command, capture_output=True, text=True, check=True, timeout=600).stdout.split())
 
 
 def noise_level(image):

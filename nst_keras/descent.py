@@ -1,0 +1,231 @@
+"""How an image moves: the gradient on its pixels, and ways downhill as generators of (image, losses), step by step.
+
+`evaluate(image)` gives the losses as {name: float} and the gradient of the total loss. A generator yields after every
+step; who wants to stop just stops asking.
+"""
+
+from contextlib import contextmanager
+from math import isfinite, log2
+
+from nst_keras._tensorflow import keras, tf
+from nst_keras.recipe import MIN_WEIGHT, OPTIMIZERS
+
+# L-BFGS remembers this many steps; its first one, without memory, moves the colours by 5 of 255 grey levels on average.
+HISTORY = 10
+FIRST_STEP = 0.02
+TRIALS = 8  # of a step, each half as long as the one before
+ADAM_RATE = 0.02  # 5 of 255 grey levels a step
+
+
+class NotFinite(ArithmeticError):
+    """The loss or its gradient is infinite or not a number, and no shorter step helps."""
+
+
+def gradient_of(objective):
+    """The function that gives the losses of an image, and the gradient of the total loss on its pixels.
+
+    Args:
+        objective: function of an image (1, height, width, 3) that gives {loss name: scalar tensor}, with a total_loss.
+
+    Returns:
+        Function of an image that gives ({loss name: float}, gradient of the image's shape).
+
+    Example:
+        >>> evaluate = gradient_of(lambda image: {"total_loss": tf.reduce_sum(image**2)})
+        >>> losses, gradient = evaluate(tf.constant([[[[1.0, 2.0, 3.0]]]]))
+        >>> losses, gradient.numpy().tolist()
+        ({'total_loss': 14.0}, [[[[2.0, 4.0, 6.0]]]])
+    """
+    names = []
+
+    @tf.function(autograph=False)  # no Python control flow to convert
+    def values_and_gradient(image):
+        with tf.GradientTape() as tape:
+            tape.watch(image)
+            losses = objective(image)
+        names[:] = losses
+        # One tensor of all values: every value that is read by itself would keep a GPU waiting.
+        return tf.stack(list(losses.values())), tape.gradient(losses["total_loss"], image)
+
+    def evaluate(image):
+        # Asked for in this way, TensorFlow does not warn that every stage needs a function of its own.
+        values, gradient = values_and_gradient.get_concrete_function(image)(image)
+        return dict(zip(names, values.numpy().tolist(), strict=True)), gradient
+
+    return evaluate
+
+
+def steps_of(optimizer, evaluate, image, steps, steps_before=0):
+    """The steps of the chosen optimizer: a generator of (image, losses).
+
+    Args:
+        optimizer: "lbfgs", "adam", or a Keras optimizer.
+        evaluate: a function from `gradient_of`.
+        image: where to start, shape (1, height, width, 3), values in [0, 1].
+        steps: how many at the most.
+        steps_before: how many the run has made at smaller sizes: a learning rate schedule goes on from there.
+
+    Example:
+        >>> evaluate = gradient_of(lambda image: {"total_loss": tf.reduce_sum((image - 0.25) ** 2)})
+        >>> [round(losses["total_loss"], 3) for image, losses in steps_of("lbfgs", evaluate, tf.zeros((1, 1, 1, 3)), 2)]
+        [0.159, 0.0]
+    """
+    if isinstance(optimizer, str) and optimizer == "lbfgs":
+        return lbfgs(evaluate, image, steps)
+    if isinstance(optimizer, str):
+        optimizer = keras.optimizers.Adam(learning_rate=ADAM_RATE)
+    return keras_steps(optimizer, evaluate, image, steps, steps_before)
+
+
+def check_optimizer(optimizer):
+    """Refuse what is no optimizer, before a run."""
+    if optimizer not in OPTIMIZERS if isinstance(optimizer, str) else not isinstance(optimizer, keras.Optimizer):
+        raise ValueError(f'optimizer is "lbfgs", "adam" or a keras.optimizers.Optimizer, not {optimizer!r}.')
+
+
+def lbfgs(evaluate, image, steps):
+    """L-BFGS (Nocedal and Wright 2006, "Numerical Optimization", section 7.2) on pixels kept in [0, 1].
+
+    Args, yields: as `steps_of`. Ends before its steps are done where no step downhill lowers the loss.
+
+    Raises:
+        NotFinite: if the loss or the gradient is not finite at the start.
+    """
+    losses, gradient = evaluate(image)
+    _check_finite(losses, gradient)
+    unit = _unit(gradient)
+    gradient *= unit
+    pairs = []
+    while steps > 0:
+        free = tf.where(gradient > 0, image > 0, image < 1)  # the others are at a bound, and pushed against it
+        direction = tf.where(free, downhill(tf.where(free, gradient, 0.0), pairs), 0.0)
+        for trial in range(TRIALS):
+            candidate = tf.clip_by_value(image + 0.5**trial * direction, 0.0, 1.0)
+            change = candidate - image
+            new_losses, new_gradient = evaluate(candidate)
+            new_gradient *= unit
+            # NaN fails every comparison, so a step that is too long for float32 is shortened too.
+            lowest = losses["total_loss"] + 1e-4 * float(_dot(gradient, change)) / unit
+            if new_losses["total_loss"] < lowest and isfinite(_largest(new_gradient)):
+                break
+        else:
+            if not pairs:
+                return  # even straight downhill nothing is lower: this is the minimum, within rounding
+            pairs.clear()
+            continue
+        gradient_change = new_gradient - gradient
+        if _dot(change, gradient_change) > 0:  # else there is no positive curvature: skip the pair
+            pairs = [*pairs[1 - HISTORY :], (change, gradient_change)]
+        image, losses, gradient = candidate, new_losses, new_gradient
+        steps -= 1
+        yield image, losses
+
+
+def downhill(gradient, pairs):
+    """−H · gradient, with H, the inverse Hessian estimated from recent steps (Nocedal and Wright, algorithm 7.4).
+
+    Args:
+        gradient: shape of the image.
+        pairs: the recent steps as (change of the image, change of the gradient), oldest first.
+
+    Returns:
+        The direction of the next step; without pairs straight downhill, scaled to a mean change of `FIRST_STEP`.
+    """
+    if not pairs:
+        return tf.math.divide_no_nan(-FIRST_STEP * gradient, tf.reduce_mean(tf.abs(gradient)))
+    direction, alphas = -gradient, []
+    for change, gradient_change in reversed(pairs):
+        alphas.append(_dot(change, direction) / _dot(change, gradient_change))
+        direction -= alphas[-1] * gradient_change
+    change, gradient_change = pairs[-1]
+    direction *= _dot(change, gradient_change) / _dot(gradient_change, gradient_change)
+    for (change, gradient_change), alpha in zip(pairs, reversed(alphas), strict=True):
+        direction += (alpha - _dot(gradient_change, direction) / _dot(change, gradient_change)) * change
+    return direction
+
+
+def keras_steps(optimizer, evaluate, image, steps, steps_before=0):
+    """The steps of a Keras optimizer, its pixels kept in [0, 1]. Args, yields: as `steps_of`.
+
+    Raises:
+        NotFinite: if the loss or the gradient is no longer finite.
+    """
+    pixels = tf.Variable(image)
+    losses, gradient = evaluate(image)
+    with _for_these_pixels(optimizer, pixels, steps_before) as optimizer:
+        for step in range(1, steps + 1):
+            _check_finite(losses, gradient)
+            # Does something only in optimizers that keep small gradients in the range of 16 bits: they divide again.
+            optimizer.apply_gradients([(optimizer.scale_loss(gradient), pixels)])
+            if step == steps:
+                optimizer.finalize_variable_values([pixels])  # the averaged pixels, where the optimizer averages
+            pixels.assign(tf.clip_by_value(pixels, 0.0, 1.0))
+            image = tf.convert_to_tensor(pixels)
+            losses, gradient = evaluate(image)
+            _check_finite(losses)
+            yield image, losses
+
+
+class _GoesOn(keras.optimizers.schedules.LearningRateSchedule):
+    """A learning rate schedule that goes on where the smaller sizes have left it."""
+
+    def __init__(self, schedule, steps_before):
+        self.schedule, self.steps_before = schedule, steps_before
+
+    def __call__(self, step):
+        return self.schedule(step + self.steps_before)
+
+
+@contextmanager
+def _for_these_pixels(optimizer, pixels, steps_before):
+    """The optimizer, made ready for pixels of a new size; the caller's own is left, or given back, as it was.
+
+    Its moments belong to pixels, so every size needs new ones. Keras copies most optimizers; one that it cannot copy
+    (a class or a schedule that is not registered, a function as learning rate) is used itself, as `model.fit` does.
+    """
+    parts = [optimizer, *filter(None, [getattr(optimizer, "inner_optimizer", None)])]  # of a LossScaleOptimizer
+    rates = [part._learning_rate for part in parts if hasattr(part, "_learning_rate")]
+    own = [rate for rate in rates if callable(rate) and not type(rate).__module__.startswith("keras.")]
+    try:
+        if own:
+            raise TypeError("Keras cannot copy, or warns when it copies, what is not its own")
+        ready = optimizer.from_config(optimizer.get_config())
+    except Exception:  # Keras raises NotImplementedError, TypeError, ValueError …
+        ready = optimizer
+    ready_parts = [ready, *filter(None, [getattr(ready, "inner_optimizer", None)])]
+    schedules = [
+        (part, rate)
+        for part, rate in zip(ready_parts, rates, strict=False)
+        if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule)
+    ]
+    for part in ready_parts if ready is optimizer else []:
+        part.built = False
+        part._iterations.assign(0)  # new moments: what corrects their bias must count from 0
+    for part, schedule in schedules:
+        part.learning_rate = _GoesOn(schedule, steps_before)
+    try:
+        ready.build([pixels])
+        yield ready
+    finally:
+        for part, schedule in schedules:
+            part.learning_rate = schedule
+
+
+def _check_finite(losses, gradient=0.0):
+    if not isfinite(losses["total_loss"]):
+        raise NotFinite(f"The total loss became {losses['total_loss']}")
+    if not isfinite(_largest(gradient)):
+        raise NotFinite("The gradient of the total loss left the range of float32")
+
+
+def _largest(gradient):
+    return float(tf.reduce_max(tf.abs(gradient)))
+
+
+def _unit(gradient):
+    """A power of two that brings the gradient to about 1: with weights like 1e20 its squares leave float32's range."""
+    return 0.5 ** round(log2(max(_largest(gradient), MIN_WEIGHT)))
+
+
+def _dot(a, b):
+    return tf.tensordot(a, b, axes=4)

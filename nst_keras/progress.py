@@ -1,0 +1,64 @@
+"""What a long run says while it works, on streams that may fail without costing a picture."""
+
+import sys
+from contextlib import suppress
+
+from tqdm import tqdm
+
+from nst_keras.recipe import MARGIN
+
+
+class SafeStream:
+    """Writes to a stream that may be closed, full, or unable to write a letter: none of it is worth losing a picture.
+
+    Example:
+        >>> SafeStream(None).write("nobody reads this")
+    """
+
+    def __init__(self, stream):
+        self.stream = stream
+
+    def __getattr__(self, name):
+        return getattr(self.stream, name)
+
+    def write(self, text):
+        with suppress(OSError, ValueError, AttributeError):  # ValueError: it is closed; None has no method `write`
+            encoding = getattr(self.stream, "encoding", None)
+            if encoding:
+                text = text.encode(encoding, "backslashreplace").decode(encoding)
+            self.stream.write(text)
+
+    def flush(self):
+        with suppress(OSError, ValueError, AttributeError):
+            self.stream.flush()
+
+
+class ProgressBar:
+    """The share of the work that is done, the remaining time and the losses; `with` closes it, whatever happens."""
+
+    def __init__(self, stages, verbose):
+        self.bar = tqdm(
+            total=sum(steps * _work(height, width) for height, width, steps in stages),
+            bar_format="{percentage:3.0f} % {bar:10} {elapsed}, {remaining} left{postfix}",
+            mininterval=1,
+            dynamic_ncols=True,
+            file=SafeStream(sys.stderr),
+            disable=not verbose,
+        )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.bar.close()
+
+    def update(self, step, losses, image):
+        height, width = image.shape[1:3]
+        values = (f"{name} {losses[name + '_loss']:.3g}" for name in ("total", "content", "style"))
+        self.bar.set_postfix_str(f"{width}×{height} step {step}: {', '.join(values)}", refresh=False)
+        self.bar.update(_work(height, width))
+
+
+def _work(height, width):
+    """A step takes about as long as the canvas has pixels."""
+    return (height + 2 * MARGIN) * (width + 2 * MARGIN)

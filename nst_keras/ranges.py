@@ -1,0 +1,69 @@
+"""Which numbers an argument may be: said once, for the check, for its message, and for the command line."""
+
+import numbers
+import reprlib
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class WholeNumber:
+    """The whole numbers from `lowest` to `highest`.
+
+    Example:
+        >>> 3 in WholeNumber(1, 5), 2.5 in WholeNumber(1, 5), True in WholeNumber(1, 5)
+        (True, False, False)
+    """
+
+    lowest: int
+    highest: int
+
+    def __contains__(self, value):
+        whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+        return whole and self.lowest <= value <= self.highest
+
+    def __str__(self):
+        return f"a whole number from {self.lowest} to {self.highest}"
+
+
+@dataclass(frozen=True)
+class Weight:
+    """0, or the numbers from `lowest` to `highest`.
+
+    Example:
+        >>> 0 in Weight(1e-30, 1e30), 0.2 in Weight(1e-30, 1e30), float("nan") in Weight(1e-30, 1e30)
+        (True, True, False)
+    """
+
+    lowest: float
+    highest: float
+
+    def __contains__(self, value):
+        number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+        return number and (value == 0 or self.lowest <= value <= self.highest)
+
+    def __str__(self):
+        return f"0 or a number from {self.lowest:g} to {self.highest:g}"
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """One of a few values.
+
+    Example:
+        >>> True in OneOf((True, False)), "no" in OneOf((True, False))
+        (True, False)
+    """
+
+    values: tuple
+
+    def __contains__(self, value):
+        return any(value is allowed or (type(value) is type(allowed) and value == allowed) for allowed in self.values)
+
+    def __str__(self):
+        return " or ".join(map(repr, self.values))
+
+
+def check(name, value, allowed):
+    """Raise a ValueError that names the argument, what it may be, and what it was, unless the value is allowed."""
+    if value not in allowed:
+        raise ValueError(f"{name} must be {allowed}, not {reprlib.repr(value)}.")

@@ -1,0 +1,230 @@
+import numpy as np
+import pytest
+from scipy.optimize import minimize
+
+from nst_keras import noise_image
+from nst_keras._tensorflow import keras, tf
+from nst_keras.descent import NotFinite, check_optimizer, downhill, gradient_of, keras_steps, lbfgs, steps_of
+
+
+class OneOverT(keras.optimizers.schedules.LearningRateSchedule):
+    """A schedule as people write it: without `get_config`, and not registered."""
+
+    def __call__(self, step):
+        return 0.1 / (1.0 + tf.cast(step, tf.float32))
+
+
+class Configured(OneOverT):
+    """The same with a `get_config`, still not registered."""
+
+    def get_config(self):
+        return {}
+
+
+class OwnSGD(keras.optimizers.SGD):
+    """An optimizer of one's own, with an argument that its configuration does not hold."""
+
+    def __init__(self, strength):
+        super().__init__(learning_rate=strength)
+
+
+def bowl(image):
+    """Σ x²: every pixel falls to 0, and its gradient is 2 x."""
+    return {"total_loss": tf.reduce_sum(image**2)}
+
+
+START = tf.fill((1, 2, 2, 3), 0.5)
+
+
+def quadratic(matrix, centre):
+    """1/2 (x − c)ᵀ A (x − c) over the colours of a picture of 2×2 pixels, with its gradient."""
+
+    def evaluate(image):
+        away = tf.reshape(image, -1) - centre
+        gradient = tf.linalg.matvec(matrix, away)
+        return {"total_loss": float(tf.tensordot(away, gradient, 1)) / 2}, tf.reshape(gradient, image.shape)
+
+    return evaluate
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_lbfgs_finds_the_minimum_within_the_bounds_that_scipy_finds(seed):
+    random = np.random.default_rng(seed)
+    root = random.normal(size=(12, 12))
+    matrix, centre = (root @ root.T + np.eye(12)).astype(np.float32), random.uniform(-1, 2, 12).astype(np.float32)
+    start = noise_image(2, 2, seed)
+    steps = list(lbfgs(quadratic(matrix, centre), start, 200))
+    expected = minimize(
+        lambda x: ((x - centre) @ matrix @ (x - centre) / 2, matrix @ (x - centre)),
+        np.ravel(start),
+        jac=True,
+        bounds=[(0, 1)] * 12,
+    )
+    losses = [losses["total_loss"] for _, losses in steps]
+    assert losses == sorted(losses, reverse=True)
+    assert losses[-1] == pytest.approx(expected.fun, rel=1e-3)
+    for image, _ in steps:
+        np.testing.assert_array_equal(image, np.clip(image, 0, 1))
+
+
+def test_the_direction_of_lbfgs_is_that_of_the_full_bfgs_matrix():
+    random = np.random.default_rng(0)
+    root = random.normal(size=(6, 6))
+    matrix = root @ root.T + np.eye(6)
+    changes = random.normal(size=(3, 6))
+    pairs = [(change, matrix @ change) for change in changes]
+    change, gradient_change = pairs[-1]
+    inverse = np.eye(6) * (change @ gradient_change) / (gradient_change @ gradient_change)
+    for change, gradient_change in pairs:  # Nocedal and Wright, eq. 6.17
+        left = np.eye(6) - np.outer(change, gradient_change) / (change @ gradient_change)
+        inverse = left @ inverse @ left.T + np.outer(change, change) / (change @ gradient_change)
+    gradient = random.normal(size=6)
+
+    def as_image(values):
+        return tf.constant(values.reshape(1, 1, 2, 3))
+
+    direction = downhill(as_image(gradient), [(as_image(s), as_image(y)) for s, y in pairs])
+    np.testing.assert_allclose(np.ravel(direction), -inverse @ gradient, rtol=1e-9)
+
+
+def test_the_first_step_of_lbfgs_is_straight_downhill_and_as_long_as_promised():
+    gradient = tf.constant(np.random.default_rng(0).normal(size=(1, 4, 5, 3)))
+    direction = downhill(gradient, [])
+    np.testing.assert_allclose(direction, -0.02 * gradient / np.mean(np.abs(gradient)), rtol=1e-12)
+    np.testing.assert_array_equal(downhill(0 * gradient, []), 0 * gradient)
+
+
+@pytest.mark.parametrize("steps", [1, 3, 5])
+def test_lbfgs_takes_as_many_steps_as_it_is_asked_for_and_no_more(steps):
+    evaluate = quadratic(np.diag(np.arange(1, 13, dtype=np.float32)), np.float32(0.4))
+    taken = list(lbfgs(evaluate, noise_image(2, 2), steps))
+    assert len(taken) == steps
+    assert [losses for _, losses in taken] == [evaluate(image)[0] for image, _ in taken]
+
+
+def test_lbfgs_forgets_what_is_older_than_ten_steps(monkeypatch):
+    remembered = []
+
+    def watched(gradient, pairs):
+        remembered.append(len(pairs))
+        return downhill(gradient, pairs)
+
+    monkeypatch.setattr("nst_keras.descent.downhill", watched)
+    random = np.random.default_rng(0)
+    root = random.normal(size=(12, 12))
+    list(lbfgs(quadratic((root @ root.T + np.eye(12)).astype(np.float32), np.float32(0.4)), noise_image(2, 2), 14))
+    assert remembered[:12] == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 10]
+
+
+def test_lbfgs_ends_where_no_step_is_downhill():
+    assert list(lbfgs(gradient_of(bowl), tf.zeros((1, 2, 2, 3)), 5)) == []
+
+
+@pytest.mark.parametrize("beyond", [np.nan, np.inf])
+def test_lbfgs_shortens_a_step_beyond_which_the_loss_is_not_finite(beyond):
+    def evaluate(image):
+        x = float(image[0, 0, 0, 0])
+        return {"total_loss": x if x > 0.488 else beyond}, tf.ones_like(image)
+
+    image, losses = next(lbfgs(evaluate, tf.fill((1, 1, 1, 1), 0.499), 1))  # the whole first step leads to 0.479
+    assert 0.488 < float(image[0, 0, 0, 0]) < 0.499
+    assert np.isfinite(losses["total_loss"])
+
+
+def test_lbfgs_does_not_take_a_step_to_where_the_gradient_is_not_finite():
+    def evaluate(image):
+        x = float(image[0, 0, 0, 0])
+        return {"total_loss": x}, tf.fill(image.shape, np.float32(1.0 if x > 0.485 else np.inf))
+
+    image, _ = next(lbfgs(evaluate, tf.fill((1, 1, 1, 1), 0.5), 1))
+    assert float(image[0, 0, 0, 0]) == pytest.approx(0.49)
+
+
+@pytest.mark.parametrize("optimizer", ["lbfgs", "adam", keras.optimizers.SGD(0.1)])
+@pytest.mark.parametrize(("loss", "slope"), [(np.nan, 1.0), (np.inf, 1.0), (1.0, np.nan), (1.0, np.inf)])
+def test_a_start_that_is_not_finite_is_said(optimizer, loss, slope):
+    with pytest.raises(NotFinite, match=r"The (total loss became|gradient of the total loss left)"):
+        next(steps_of(optimizer, lambda image: ({"total_loss": loss}, tf.fill(image.shape, slope)), START, 2))
+
+
+def pixel_after(optimizer, steps, steps_before=0):
+    """The first pixel after each step on Σ x², from 0.5."""
+    run = keras_steps(optimizer, gradient_of(bowl), START, steps, steps_before)
+    return [float(image[0, 0, 0, 0]) for image, _ in run]
+
+
+def sgd_by_hand(rates, start=0.5):
+    pixels = [start]
+    for rate in rates:
+        pixels.append(pixels[-1] - rate * 2 * pixels[-1])
+    return pixels[1:]
+
+
+RATES = [0.1 / (1 + step) for step in range(6)]
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "rates"),
+    [
+        (keras.optimizers.SGD(0.1), [0.1] * 6),
+        (keras.optimizers.SGD(OneOverT()), RATES),
+        (keras.optimizers.SGD(Configured()), RATES),
+        (keras.optimizers.SGD(lambda: 0.1), [0.1] * 6),
+        (OwnSGD(0.1), [0.1] * 6),
+        (keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.1)), [0.1] * 6),
+        (keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(OneOverT())), RATES),
+        (keras.optimizers.SGD(0.1, loss_scale_factor=8.0), [0.1] * 6),
+        (keras.optimizers.SGD(keras.optimizers.schedules.PolynomialDecay(0.2, 4, 0.0)), [0.2, 0.15, 0.1, 0.05, 0, 0]),
+    ],
+    ids=["SGD", "schedule", "with config", "function", "own class", "scaled", "scaled schedule", "factor", "of Keras"],
+)
+def test_any_optimizer_works_and_its_schedule_goes_on_over_the_stages(optimizer, rates, recwarn):
+    first, second = rates[:3], rates[3:]
+    for _ in range(2):  # a second run with the same optimizer is as the first
+        np.testing.assert_allclose(pixel_after(optimizer, 3), sgd_by_hand(first), rtol=1e-5)
+        np.testing.assert_allclose(pixel_after(optimizer, 3, steps_before=3), sgd_by_hand(second), rtol=1e-5)
+    assert [str(warning.message) for warning in recwarn] == []
+
+
+def test_the_moments_of_adam_begin_anew_with_every_size_and_their_bias_is_corrected():
+    for optimizer in (
+        keras.optimizers.Adam(0.1),
+        keras.optimizers.Adam(OneOverT()),
+        keras.optimizers.Adam(lambda: 0.1),
+    ):
+        assert pixel_after(optimizer, 1, steps_before=0) == pytest.approx([0.4], rel=1e-5)
+        expected = 0.5 - 0.1 / 8 if isinstance(optimizer._learning_rate, OneOverT) else 0.4
+        assert pixel_after(optimizer, 1, steps_before=7) == pytest.approx([expected], rel=1e-5)
+
+
+def test_averaged_pixels_are_the_result():
+    momentum, pixels = 0.9, [0.5, *sgd_by_hand([0.1] * 4)]
+    found = pixel_after(keras.optimizers.SGD(0.1, use_ema=True, ema_momentum=momentum), 4)
+    np.testing.assert_allclose(found[:3], pixels[1:4], rtol=1e-5)
+    average = pixels[1]  # Keras begins with the pixels after the first step
+    for pixel in pixels[2:]:
+        average = momentum * average + (1 - momentum) * pixel
+    assert found[3] == pytest.approx(average, rel=1e-5)
+
+
+def test_gradients_can_be_gathered_over_several_steps():
+    found = pixel_after(keras.optimizers.SGD(0.1, gradient_accumulation_steps=2), 4)
+    np.testing.assert_allclose(found, [0.5, 0.4, 0.4, 0.32], rtol=1e-5)
+
+
+def test_pixels_stay_in_range():
+    assert pixel_after(keras.optimizers.SGD(3.0), 2) == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("optimizer", ["newton", None, 3, keras.optimizers.SGD, {"name": "sgd"}, np.zeros(3)])
+def test_what_is_no_optimizer_is_refused(optimizer):
+    with pytest.raises(ValueError, match=r'^optimizer is "lbfgs", "adam" or a keras\.optimizers\.Optimizer, not'):
+        check_optimizer(optimizer)
+
+
+def test_the_gradient_is_that_of_the_total_loss_and_losses_keep_their_names():
+    losses, gradient = gradient_of(lambda x: {"content_loss": tf.reduce_sum(x), "total_loss": tf.reduce_sum(x**3)})(
+        START
+    )
+    assert losses == {"content_loss": 6.0, "total_loss": 1.5}
+    np.testing.assert_allclose(gradient, np.full((1, 2, 2, 3), 0.75), rtol=1e-6)
