@@ -4,7 +4,8 @@
 # make test-torch   set up with PyTorch, then test the benchmark's row that needs it
 # make fuzz    set up, then try to load 10 000 damaged image files, and 1000 sets of arguments
 # make soak    set up, then paint 100 small pictures in one process: does its memory grow?
-# make mutants   set up, then change losses.py and images.py in 400 ways, one by one: do the tests notice? (an hour)
+# make mutants   set up, then change the formulas, the descent and the reading of pictures in some 700 ways, one by one:
+#                do the tests notice? (hours)
 # make bench   set up with PyTorch, then measure this package beside three recipes that people use (an hour)
 # make bench-quick   the same in five minutes: less of everything
 # make lint    check style and format of the code

@@ -5,17 +5,17 @@ The pages work without a network: formulas are set by a copy of MathJax that lie
 
 import re
 import shutil
+import subprocess
 import sys
 import time
 from pathlib import Path
 
 import jupyter_server_mathjax
 import nbformat
-from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
 from nbconvert import HTMLExporter
 
 HERE = Path(__file__).parent
+PATHS = sorted(HERE.glob("0*.ipynb")) + sorted(HERE.glob("solutions/0*.ipynb"))
 
 INDEX = """<!DOCTYPE html>
 <html lang="en">
@@ -28,16 +28,20 @@ INDEX = """<!DOCTYPE html>
 """
 
 
-def execute(path):
-    """Run a notebook from a fresh kernel, top to bottom, where it lies."""
-    notebook = nbformat.read(path, as_version=4)
-    NotebookClient(
-        notebook,
-        record_timing=False,
-        resources={"metadata": {"path": path.parent}},
-        extra_arguments=["--log-level=ERROR"],  # the kernel's remarks would break the line of progress
-    ).execute()
-    return notebook
+def execute(path, output):
+    """Run a notebook from a fresh kernel, top to bottom, where it lies; return what went wrong, "" if nothing did."""
+    command = [sys.executable, "-m", "nbconvert", "--execute", "--to", "notebook", "--log-level=ERROR", path]
+    command += ["--ExecutePreprocessor.record_timing=False", "--output-dir", output.parent, "--output", output.name]
+    # Out of reach of Ctrl-C, which nbconvert and its kernel would answer with a hundred lines.
+    group = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)  # on Windows
+    child = subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, encoding="utf-8", start_new_session=True, creationflags=group
+    )
+    try:
+        _, error = child.communicate()
+    finally:
+        child.kill()
+    return error if child.returncode else ""
 
 
 def to_html(notebook, title, mathjax):
@@ -50,26 +54,34 @@ def to_html(notebook, title, mathjax):
 
 def main(build):
     """Execute and convert every notebook; return the exit status."""
+    done = []
+    try:
+        return build_pages(build, done)
+    except KeyboardInterrupt:
+        print(f"\nStopped after {len(done)} of {len(PATHS)} notebooks; their pages lie in {build}.")
+        return 130
+
+
+def build_pages(build, done):
+    """Execute and convert every notebook, and count it in `done`; return the exit status."""
     build.mkdir(parents=True, exist_ok=True)
     shutil.copytree(Path(jupyter_server_mathjax.__file__).parent / "static", build / "mathjax", dirs_exist_ok=True)
-    paths = sorted(HERE.glob("0*.ipynb")) + sorted(HERE.glob("solutions/0*.ipynb"))
     sections = {"Notebooks": [], "Solutions of the exercises": []}
-    for number, path in enumerate(paths, start=1):
+    for number, path in enumerate(PATHS, start=1):
         name = path.relative_to(HERE)
-        print(f"[{number}/{len(paths)}] {name} … ", end="", flush=True)
+        print(f"[{number}/{len(PATHS)}] {name} … ", end="", flush=True)
         start = time.monotonic()
-        try:
-            notebook = execute(path)
-        except CellExecutionError as error:
-            print(f"failed\n{error}", file=sys.stderr)
-            return 1
-        title = notebook.cells[0].source.splitlines()[0].lstrip("# ")
         page = build / name.with_suffix(".html")
         page.parent.mkdir(exist_ok=True)
-        nbformat.write(notebook, build / name)
+        if error := execute(path, build / name):
+            print(f"failed\n{error}", file=sys.stderr)
+            return 1
+        notebook = nbformat.read(build / name, as_version=4)
+        title = notebook.cells[0].source.splitlines()[0].lstrip("# ")
         page.write_text(to_html(notebook, title, "../" * (len(name.parts) - 1) + "mathjax"), encoding="utf-8")
         section = sections["Notebooks" if len(name.parts) == 1 else "Solutions of the exercises"]
         section.append(f'<p><a href="{name.with_suffix(".html").as_posix()}">{title}</a></p>')
+        done.append(path)
         print(f"{time.monotonic() - start:.0f} s", flush=True)
     pictures = [path.name for path in sorted(build.iterdir()) if path.suffix in (".png", ".gif")]
     sections["Pictures made on the way"] = [f'<p><img src="{name}" alt="{name}"></p>' for name in pictures]

@@ -12,7 +12,6 @@ from pathlib import Path
 from nst_keras.checkpoints import Checkpoint, fingerprint
 from nst_keras.pictures import BUNDLED, check_output_path, find_picture, open_picture, shape_of
 from nst_keras.progress import SafeStream
-from nst_keras.ranges import OneOf
 from nst_keras.recipe import OPTIMIZERS, Recipe, check_layers, check_sides, layer_weights, smallest_side
 
 GIF_FRAMES = 60
@@ -33,14 +32,10 @@ def number(convert, allowed):
     """A converter for argparse: the text as a number, if the range allows it."""
 
     def parse(text):
-        try:
-            value = convert(text)
-        except ValueError:
-            value = None
-        if value not in allowed:
-            shown = text if len(text) < 40 else text[:40] + "…"
-            raise argparse.ArgumentTypeError(f"must be {allowed}, not {shown!r}")
-        return value
+        with suppress(ValueError):
+            if (value := convert(text)) in allowed:
+                return value
+        raise argparse.ArgumentTypeError(f"must be {allowed}, not {text[:40] + '…' * (len(text) > 40)!r}")
 
     return parse
 
@@ -97,7 +92,7 @@ def build_parser():
         options = {"help": f"{knob.metadata['help']} ({default})", "default": argparse.SUPPRESS}
         if isinstance(default, tuple):
             options["help"] = f"{knob.metadata['help']} ({default[0]}{' to ' + default[-1] if default[1:] else ''})"
-        if allowed and not isinstance(allowed, OneOf):
+        if allowed:
             options["type"] = number(type(default), allowed)
         group.add_argument("--" + knob.name.replace("_", "-"), **options, **OPTIONS.get(knob.name, {}))
     return parser
@@ -169,9 +164,10 @@ def open_pictures(options, recipe):
 
 def stylise(output, gif, checkpoint, content, style, recipe, done, options):
     """Transfer the style, save what came out, and return the exit status."""
-    from nst_keras import load_vgg16, to_pil, transfer_style
+    from nst_keras import load_vgg16, plotting, to_pil, transfer_style
 
-    film = Film(to_pil)
+    frames = []
+    callbacks = [checkpoint.save_now_and_then, *([film_into(frames)] if gif else [])]
     with stopped_by_signals() as stop:
         image, history = transfer_style(
             content,
@@ -179,60 +175,67 @@ def stylise(output, gif, checkpoint, content, style, recipe, done, options):
             recipe=recipe,
             initial_step=done,
             vgg16=load_vgg16(options.weights, options.pooling),
-            callbacks=[checkpoint.save_now_and_then, *([film] if gif else []), stop],
+            callbacks=[*callbacks, stop],
         )
         stopped = history.params["stopped"]
         if stopped == "interrupted" and not history.epoch:
             raise KeyboardInterrupt
         save_somewhere(output, image)
         if stopped == "interrupted":
-            save_checkpoint(checkpoint, history.epoch[-1])
+            with saving(checkpoint.path, ": the run cannot go on with --resume"):
+                checkpoint.save()
+            say(f"Interrupted after step {history.epoch[-1]}. The same command with --resume goes on.")
         else:
             checkpoint.path.unlink(missing_ok=True)
         if gif:
-            save_film(gif, [*film.frames, to_pil(image)])
+            with saving(gif, "; the picture itself is saved"):
+                plotting.save_animation(gif, [*frames, to_pil(image)])
+            say(f"Saved {gif}", sys.stdout)
     return STATUS[stopped]
 
 
-class Film:
-    """A callback that gathers the pictures of a run, evenly spaced, and at most twice `GIF_FRAMES` of them."""
+def film_into(frames):
+    """A callback that gathers the pictures of a run, evenly spaced, and fewer than twice `GIF_FRAMES` of them."""
+    from nst_keras import to_pil
 
-    def __init__(self, to_pil):
-        self.to_pil, self.frames, self.every = to_pil, [], 1
+    every = 1
 
-    def __call__(self, step, losses, image):
-        if step % self.every == 0:
-            self.frames.append(self.to_pil(image))
-        if len(self.frames) == 2 * GIF_FRAMES:  # keep every second picture: a long run must not fill the memory
-            del self.frames[::2]
-            self.every *= 2
+    def film(step, losses, image):
+        nonlocal every
+        if step % every == 0:
+            frames.append(to_pil(image))
+        if len(frames) == 2 * GIF_FRAMES:  # keep every second picture: a long run must not fill the memory
+            del frames[::2]
+            every *= 2
 
-
-class Stop:
-    """Answers a signal, and is a callback: before the first step a signal ends the program, later the run, after its
-    step. So none can come between a picture and the disk."""
-
-    asked = painting = False
-
-    def answer(self, number, frame):
-        self.asked = True
-        if not self.painting:
-            raise KeyboardInterrupt
-
-    def __call__(self, step, losses, image):
-        self.painting = True
-        if self.asked:
-            raise KeyboardInterrupt
+    return film
 
 
 @contextmanager
 def stopped_by_signals():
-    """A kill, or a terminal that is closed, is answered like Ctrl-C."""
-    stop, before = Stop(), {}
+    """A callback that answers Ctrl-C, a kill, and a terminal that is closed.
+
+    Before the first step they end the program, later the run, after its step: none comes between picture and disk.
+    """
+    asked = painting = False
+
+    def answer(number, frame):
+        nonlocal asked
+        asked = True
+        if not painting:
+            raise KeyboardInterrupt
+
+    def stop(step, losses, image):
+        nonlocal painting
+        painting = True
+        if asked:
+            raise KeyboardInterrupt
+
+    before = {}
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)  # Windows has no SIGHUP
         if number and signal.getsignal(number) != signal.SIG_IGN:  # under nohup it is to be ignored
-            before[number] = signal.signal(number, stop.answer)
+            before[number] = signal.signal(number, answer)
     try:
         yield stop
     finally:
@@ -253,22 +256,13 @@ def save_somewhere(output, image):
     say(f"Saved {output}", sys.stdout)
 
 
-def save_checkpoint(checkpoint, step):
+@contextmanager
+def saving(path, but):
+    """Say which file cannot be written, and what that means."""
     try:
-        checkpoint.save()
+        yield
     except OSError as error:
-        raise OSError(f"{checkpoint.path} cannot be written ({error}): the run cannot go on with --resume.") from error
-    say(f"Interrupted after step {step}. The same command with --resume goes on.")
-
-
-def save_film(gif, frames):
-    from nst_keras import plotting
-
-    try:
-        plotting.save_animation(gif, frames)
-    except OSError as error:
-        raise OSError(f"{gif} cannot be written ({error}); the picture itself is saved.") from error
-    say(f"Saved {gif}", sys.stdout)
+        raise OSError(f"{path} cannot be written ({error}){but}.") from error
 
 
 def say(text, stream=None):

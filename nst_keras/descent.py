@@ -4,7 +4,7 @@
 step; who wants to stop just stops asking.
 """
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from math import isfinite, log2
 
 from nst_keras._tensorflow import keras, tf
@@ -64,11 +64,6 @@ def steps_of(optimizer, evaluate, image, steps, steps_before=0):
         image: where to start, shape (1, height, width, 3), values in [0, 1].
         steps: how many at the most.
         steps_before: how many the run has made at smaller sizes: a learning rate schedule goes on from there.
-
-    Example:
-        >>> evaluate = gradient_of(lambda image: {"total_loss": tf.reduce_sum((image - 0.25) ** 2)})
-        >>> [round(losses["total_loss"], 3) for image, losses in steps_of("lbfgs", evaluate, tf.zeros((1, 1, 1, 3)), 2)]
-        [0.159, 0.0]
     """
     if isinstance(optimizer, str) and optimizer == "lbfgs":
         return lbfgs(evaluate, image, steps)
@@ -124,12 +119,8 @@ def lbfgs(evaluate, image, steps):
 def downhill(gradient, pairs):
     """−H · gradient, with H, the inverse Hessian estimated from recent steps (Nocedal and Wright, algorithm 7.4).
 
-    Args:
-        gradient: shape of the image.
-        pairs: the recent steps as (change of the image, change of the gradient), oldest first.
-
-    Returns:
-        The direction of the next step; without pairs straight downhill, scaled to a mean change of `FIRST_STEP`.
+    `pairs` are the recent steps as (change of the image, change of the gradient), oldest first. Without any the
+    direction is straight downhill, scaled to a mean change of `FIRST_STEP`.
     """
     if not pairs:
         return tf.math.divide_no_nan(-FIRST_STEP * gradient, tf.reduce_mean(tf.abs(gradient)))
@@ -183,32 +174,25 @@ def _for_these_pixels(optimizer, pixels, steps_before):
     Its moments belong to pixels, so every size needs new ones. Keras copies most optimizers; one that it cannot copy
     (a class or a schedule that is not registered, a function as learning rate) is used itself, as `model.fit` does.
     """
-    parts = [optimizer, *filter(None, [getattr(optimizer, "inner_optimizer", None)])]  # of a LossScaleOptimizer
-    rates = [part._learning_rate for part in parts if hasattr(part, "_learning_rate")]
-    own = [rate for rate in rates if callable(rate) and not type(rate).__module__.startswith("keras.")]
+    inner = getattr(optimizer, "inner_optimizer", optimizer)  # of a LossScaleOptimizer
+    rate, ready = inner._learning_rate, optimizer
+    if not callable(rate) or type(rate).__module__.startswith("keras."):  # else Keras warns, or fails
+        with suppress(Exception):  # Keras raises NotImplementedError, TypeError, ValueError …
+            ready = optimizer.from_config(optimizer.get_config())
+    inner = getattr(ready, "inner_optimizer", ready)
+    if ready is optimizer:
+        for part in (ready, inner):
+            part.built = False
+            part._iterations.assign(0)  # new moments: what corrects their bias must count from 0
+    has_schedule = isinstance(rate, keras.optimizers.schedules.LearningRateSchedule)
     try:
-        if own:
-            raise TypeError("Keras cannot copy, or warns when it copies, what is not its own")
-        ready = optimizer.from_config(optimizer.get_config())
-    except Exception:  # Keras raises NotImplementedError, TypeError, ValueError …
-        ready = optimizer
-    ready_parts = [ready, *filter(None, [getattr(ready, "inner_optimizer", None)])]
-    schedules = [
-        (part, rate)
-        for part, rate in zip(ready_parts, rates, strict=False)
-        if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule)
-    ]
-    for part in ready_parts if ready is optimizer else []:
-        part.built = False
-        part._iterations.assign(0)  # new moments: what corrects their bias must count from 0
-    for part, schedule in schedules:
-        part.learning_rate = _GoesOn(schedule, steps_before)
-    try:
+        if has_schedule:
+            inner.learning_rate = _GoesOn(rate, steps_before)
         ready.build([pixels])
         yield ready
     finally:
-        for part, schedule in schedules:
-            part.learning_rate = schedule
+        if has_schedule:
+            inner.learning_rate = rate
 
 
 def _check_finite(losses, gradient=0.0):

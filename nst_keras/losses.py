@@ -158,12 +158,7 @@ def total_variation_loss(image):
 
 
 def squared_steps(image):
-    """The sum of total variation: every step from a pixel to the next one, right and down, squared.
-
-    Example:
-        >>> float(squared_steps(np.array([[[[0.0], [1.0]], [[0.0], [1.0]]]])))
-        2.0
-    """
+    """The sum in total variation: every step from a pixel to the next one, right and down, squared."""
     image = _as_features(image, "image")
     if any(side is not None and side < 2 for side in image.shape[1:3]):
         raise ValueError(f"total_variation_loss needs at least 2×2 pixels, not {image.shape[1]}×{image.shape[2]}.")
@@ -173,12 +168,7 @@ def squared_steps(image):
 
 
 def positions(features):
-    """M = height × width of a feature map or an image; a tensor where a tf.function does not know them beforehand.
-
-    Example:
-        >>> positions(np.zeros((1, 2, 3, 64)))
-        6
-    """
+    """M = height × width of a feature map or an image; a tensor where a tf.function does not know them beforehand."""
     features = _as_features(features, "features")
     if None not in features.shape[1:3]:
         return features.shape[1] * features.shape[2]
@@ -186,33 +176,18 @@ def positions(features):
 
 
 def mean_gram_matrix(features):
-    """The Gram matrix divided by M: the mean over positions, so images of different sizes compare.
-
-    Example:
-        >>> float(mean_gram_matrix(np.full((1, 2, 2, 1), 3.0))[0, 0])
-        9.0
-    """
+    """The Gram matrix divided by M: the mean over positions, so images of different sizes compare."""
     return gram_matrix(features) / positions(features)
 
 
 def gram_distance(generated, style):
-    """E_l from two mean Gram matrices; the optimisation computes that of the style image only once.
-
-    Example:
-        >>> float(gram_distance(np.array([[9.0]]), np.array([[1.0]])))
-        16.0
-    """
+    """E_l from two mean Gram matrices; the optimisation computes that of the style image only once."""
     channels = generated.shape[-1]
     return tf.reduce_sum(tf.square(generated - style)) / (4 * channels**2)
 
 
 def weighted_sum(layer_losses, layer_weights=None):
-    """Σ_l w_l · loss_l; without weights the mean, that is equal weights that sum to 1.
-
-    Example:
-        >>> weighted_sum({"a": 4.0, "b": 10.0}, {"a": 0.5, "b": 2.0})
-        22.0
-    """
+    """Σ_l w_l · loss_l; without weights the mean, that is equal weights that sum to 1."""
     if layer_weights is None:
         layer_weights = dict.fromkeys(layer_losses, 1 / len(layer_losses))
     if set(layer_weights) != set(layer_losses):

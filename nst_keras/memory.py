@@ -14,12 +14,7 @@ BYTES_PER_PIXEL = {2: 2300, 4: 2700, 8: 5400}
 
 
 def check_memory(height, width, number_bytes):
-    """Refuse a picture that needs more memory than is free; the message names the size that would fit.
-
-    Args:
-        height, width: of the picture in pixels.
-        number_bytes: bytes of a number in VGG16: 4, with mixed_bfloat16 2.
-    """
+    """Refuse a picture that needs more memory than is free; the message names the size that would fit."""
     needed = BYTES_PER_PIXEL[number_bytes] * (height + 2 * MARGIN) * (width + 2 * MARGIN)
     free = free_memory()
     if needed > free:
@@ -31,15 +26,7 @@ def check_memory(height, width, number_bytes):
 
 
 def free_memory(root="/"):
-    """Bytes that this process can still take: the least of what the machine, its container and `ulimit -v` leave.
-
-    Args:
-        root: where `proc` and `sys` lie.
-
-    Example:
-        >>> free_memory() <= psutil.virtual_memory().total
-        True
-    """
+    """Bytes that this process can still take: the least of what the machine, its container and `ulimit -v` leave."""
     return max(0, min([psutil.virtual_memory().available, *_left_in_groups(Path(root)), *_left_in_address_space()]))
 
 

@@ -4,17 +4,8 @@
 parts of an image add up to those of the whole, and `loss` never sees the image itself.
 """
 
+from nst_keras import losses
 from nst_keras._tensorflow import tf
-from nst_keras.losses import (
-    content_loss,
-    gram_distance,
-    gram_matrix,
-    mean_gram_matrix,
-    positions,
-    squared_steps,
-    total_loss,
-    weighted_sum,
-)
 from nst_keras.recipe import Recipe
 
 
@@ -30,20 +21,12 @@ def measure(image, features, content_features, style_layers):
     Returns:
         {"content": {layer: 1/2 Σ (F − P)²}, "gram": {layer: Gram matrix}, "steps": Σ of squared steps from pixel to
         pixel, "positions": {layer: M, "image": number of pixels}}.
-
-    Example:
-        >>> features = {"a": np.full((1, 2, 2, 1), 3.0)}
-        >>> sums = measure(np.zeros((1, 4, 4, 3)), features, {"a": np.full((1, 2, 2, 1), 1.0)}, ["a"])
-        >>> float(sums["content"]["a"]), float(sums["gram"]["a"][0, 0]), sums["positions"]
-        (8.0, 36.0, {'a': 4, 'image': 16})
     """
-    return {
-        "content": {layer: content_loss(features[layer], target) for layer, target in content_features.items()},
-        "gram": {layer: gram_matrix(features[layer]) for layer in style_layers},
-        "steps": squared_steps(image),
-        "positions": {layer: positions(features[layer]) for layer in (*content_features, *style_layers)}
-        | {"image": positions(image)},
-    }
+    content = {layer: losses.content_loss(features[layer], target) for layer, target in content_features.items()}
+    gram = {layer: losses.gram_matrix(features[layer]) for layer in style_layers}
+    counts = {layer: losses.positions(features[layer]) for layer in (*content, *gram)}
+    counts["image"] = losses.positions(image)
+    return {"content": content, "gram": gram, "steps": losses.squared_steps(image), "positions": counts}
 
 
 def loss(sums, style_targets, recipe):
@@ -61,21 +44,20 @@ def loss(sums, style_targets, recipe):
 
     Example:
         >>> recipe = Recipe(content_layers="a", style_layers="a", style_weight=10.0)
-        >>> counts = {"a": 4, "image": 16}
-        >>> sums = {"content": {"a": 8.0}, "gram": {"a": np.array([[36.0]])}, "steps": 0.0, "positions": counts}
-        >>> losses = loss(sums, {"a": np.array([[1.0]])}, recipe)
+        >>> sums = {"content": {"a": 8.0}, "gram": {"a": np.array([[36.0]])}, "steps": 0.0}
+        >>> losses = loss(sums | {"positions": {"a": 4, "image": 16}}, {"a": np.array([[1.0]])}, recipe)
         >>> losses["content_loss"], float(losses["style_loss"]), float(losses["total_loss"])
         (2.0, 16.0, 162.0)
     """
     counts = sums["positions"]
     content_losses = {layer: value / counts[layer] for layer, value in sums["content"].items()}
     style_losses = {
-        layer: gram_distance(gram / counts[layer], style_targets[layer]) for layer, gram in sums["gram"].items()
+        layer: losses.gram_distance(gram / counts[layer], style_targets[layer]) for layer, gram in sums["gram"].items()
     }
-    content = weighted_sum(content_losses, recipe.content_layers)
-    style = weighted_sum(style_losses, recipe.style_layers)
+    content = losses.weighted_sum(content_losses, recipe.content_layers)
+    style = losses.weighted_sum(style_losses, recipe.style_layers)
     variation = tf.cast(sums["steps"] / counts["image"], style.dtype)  # Keras may be set to float64
-    total = total_loss(content, style, recipe.content_weight, recipe.style_weight)
+    total = losses.total_loss(content, style, recipe.content_weight, recipe.style_weight)
     return {
         "total_loss": total + recipe.total_variation_weight * variation,
         "content_loss": content,
@@ -86,23 +68,16 @@ def loss(sums, style_targets, recipe):
 
 
 def objective_of(extractor, content, style, recipe):
-    """The losses as a function of the generated image; the targets of both images are computed once, here.
-
-    Example:
-        >>> recipe = Recipe(content_layers="block2_conv1", style_layers="block1_conv1")
-        >>> objective = objective_of(FeatureExtractor(("block2_conv1", "block1_conv1")), content, style, recipe)
-        >>> float(objective(content)["content_loss"])
-        0.0
-    """
+    """`make_objective` with the weights of a `Recipe`."""
     content_features, style_features = extractor(content), extractor(style)
     content_features = {layer: content_features[layer] for layer in recipe.content_layers}
-    style_targets = {layer: mean_gram_matrix(style_features[layer]) for layer in recipe.style_layers}
+    style_targets = {layer: losses.mean_gram_matrix(style_features[layer]) for layer in recipe.style_layers}
 
-    def losses(image):
+    def objective(image):
         sums = measure(image, extractor(image), content_features, recipe.style_layers)
         return loss(sums, style_targets, recipe)
 
-    return losses
+    return objective
 
 
 def make_objective(

@@ -9,11 +9,7 @@ from nst_keras.recipe import MARGIN
 
 
 class SafeStream:
-    """Writes to a stream that may be closed, full, or unable to write a letter: none of it is worth losing a picture.
-
-    Example:
-        >>> SafeStream(None).write("nobody reads this")
-    """
+    """Writes to a stream that may be closed, full, or unable to write a letter: none of it may cost a picture."""
 
     def __init__(self, stream):
         self.stream = stream

@@ -8,7 +8,7 @@ from math import ceil
 import numpy as np
 
 from nst_keras.pictures import SIZE, fitted_shape
-from nst_keras.ranges import OneOf, Weight, WholeNumber, check
+from nst_keras.ranges import Weight, WholeNumber, check
 
 CONTENT_LAYERS = ("block4_conv2",)
 STYLE_LAYERS = ("block1_conv1", "block2_conv1", "block3_conv1", "block4_conv1", "block5_conv1")
@@ -75,13 +75,15 @@ class Recipe:
     init: object = _knob("noise", 'what to start from: "noise", "content", or a picture')
     optimizer: object = _knob("lbfgs", "what moves the pixels")
     steps: int = _knob(400, "over all stages together", WholeNumber(1, 10**9))
-    coarse_to_fine: bool = _knob(True, "start small and enlarge, or run at full size only", OneOf((True, False)))
+    coarse_to_fine: bool = _knob(True, "start small and enlarge, or run at full size only")
     seed: int = _knob(0, "of the noise", WholeNumber(0, 2**128))
 
     def __post_init__(self):
         for knob in fields(self):
             if knob.metadata["allowed"]:
                 check(knob.name, getattr(self, knob.name), knob.metadata["allowed"])
+        if not isinstance(self.coarse_to_fine, bool | np.bool_):
+            raise ValueError(f"coarse_to_fine must be True or False, not {self.coarse_to_fine!r}.")
         for kind in ("content", "style"):
             layers = layer_weights(getattr(self, f"{kind}_layers"))
             for layer, weight in layers.items():
@@ -90,25 +92,14 @@ class Recipe:
         if not self.content_layers or not self.style_layers:
             raise ValueError("Name at least one content layer and one style layer; a weight of 0 switches a loss off.")
         if self.content_weight == self.style_weight == 0:
-            raise ValueError(
-                "content_weight and style_weight are both 0, so there is nothing to paint; raise one of them."
-            )
-        heaviest = max(
-            self.content_weight * max(self.content_layers.values()), self.style_weight * max(self.style_layers.values())
-        )
-        if heaviest < MIN_WEIGHT:
-            raise ValueError(
-                "The weights of the layers leave nothing of the content or the style to paint; raise one of them."
-            )
+            raise ValueError("content_weight and style_weight are both 0: nothing is left to paint; raise one of them.")
+        content, style = max(self.content_layers.values()), max(self.style_layers.values())
+        if max(self.content_weight * content, self.style_weight * style) < MIN_WEIGHT:
+            raise ValueError("The weights of the layers leave nothing of the pictures to paint; raise one.")
 
 
 def recipe_from(recipe, knobs):
-    """`recipe`, or one of defaults, with these knobs turned; a name that is none of them is answered with all names.
-
-    Example:
-        >>> recipe_from(None, {"size": 96, "seed": 3}).size
-        96
-    """
+    """`recipe`, or one of defaults, with these knobs turned; a name that is none of them is answered with all names."""
     names = [knob.name for knob in fields(Recipe)]
     for name in knobs:
         if name not in names:
@@ -146,12 +137,7 @@ def check_layers(layers, known=VGG16_LAYERS):
 
 
 def smallest_side(layers, known=VGG16_LAYERS):
-    """Every pooling halves the picture: fewer pixels than this, and nothing is left at the deepest of the layers.
-
-    Example:
-        >>> smallest_side(["block1_conv1", "block3_conv1"])
-        4
-    """
+    """Every pooling halves the picture: fewer pixels than this, and nothing is left at the deepest of the layers."""
     deepest = max(known.index(layer) for layer in layers)
     return 2 ** sum(layer.endswith("pool") for layer in known[: deepest + 1])
 
@@ -200,7 +186,7 @@ def remaining_stages(stages, done):
     """The stages of an interrupted run that are left when `done` steps of the plan are done.
 
     Example:
-        >>> remaining_stages([(50, 75, 40), (100, 150, 60)], done=70)
+        >>> remaining_stages([(50, 75, 40), (100, 150, 60)], done=70)  # 30 are left, and 15 are done again
         [(100, 150, 45)]
     """
     left = []

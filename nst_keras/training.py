@@ -9,31 +9,11 @@ from nst_keras.descent import NotFinite, check_optimizer, gradient_of, steps_of
 from nst_keras.features import FeatureExtractor
 from nst_keras.images import image_of, noise_image, resize_image
 from nst_keras.memory import check_memory
-from nst_keras.objective import make_objective, objective_of
+from nst_keras.objective import objective_of
 from nst_keras.pictures import fitted_shape, name_of, open_picture, shape_of
 from nst_keras.progress import ProgressBar
 from nst_keras.ranges import WholeNumber, check
-from nst_keras.recipe import (
-    CONTENT_LAYERS,
-    MARGIN,
-    STYLE_LAYERS,
-    Recipe,
-    check_sides,
-    plan_stages,
-    recipe_from,
-    remaining_stages,
-    smallest_size,
-)
-
-__all__ = [
-    "CONTENT_LAYERS",
-    "MARGIN",
-    "STYLE_LAYERS",
-    "StopTransfer",
-    "make_objective",
-    "plan_stages",
-    "transfer_style",
-]
+from nst_keras.recipe import MARGIN, Recipe, check_sides, plan_stages, recipe_from, remaining_stages, smallest_size
 
 
 class StopTransfer(Exception):
@@ -112,15 +92,15 @@ def transfer_style(content, style, *, recipe=None, initial_step=0, callbacks=(),
             stopped = "interrupted"
         except StopTransfer:
             stopped = "callback"
-        except (NotFinite, tf.errors.ResourceExhaustedError) as error:
-            stopped, problem, advice = _trouble(error)
-            trouble = f"{problem} in the first step. {advice}"
-            if records:
-                trouble = f"{problem} after step {steps[-1]}: the picture of that step is kept. {advice}"
+        except NotFinite as error:
+            stopped, trouble, advice = "diverged", ValueError(error), "Make the weights or the learning rate smaller."
+        except tf.errors.ResourceExhaustedError:
+            stopped, trouble, advice = "out of memory", MemoryError("Memory ran out"), "Choose a smaller size."
     if stopped in ("diverged", "out of memory"):  # said when the progress bar is closed
         if not records:
-            raise (ValueError if stopped == "diverged" else MemoryError)(trouble)
-        warnings.warn(trouble, stacklevel=2)
+            raise type(trouble)(f"{trouble} in the first step. {advice}")
+        place = f"after step {steps[-1]}: the picture of that step is kept"
+        warnings.warn(f"{trouble} {place}. {advice}", stacklevel=2)
     return resize_image(image, shape), _history(steps, records, stages, stopped)
 
 
@@ -131,15 +111,8 @@ def paint(extractor, content, style, image, stages, recipe):
         extractor: a `FeatureExtractor` of the recipe's layers.
         content, style: images (1, height, width, 3) at full size.
         image: where to start, of any size.
-        stages: [(height, width, steps)], the last stages of a plan from `plan_stages`.
+        stages: [(height, width, steps)], the last stages of the recipe's plan.
         recipe: a `Recipe`.
-
-    Example:
-        >>> recipe = Recipe(steps=2, content_layers="block2_conv1", style_layers="block1_conv1")
-        >>> extractor = FeatureExtractor(("block2_conv1", "block1_conv1"))
-        >>> run = paint(extractor, content, style, noise_image(43, 64), [(43, 64, 2)], recipe)
-        >>> [(step, image.shape) for step, losses, image in run]
-        [(1, TensorShape([1, 43, 64, 3])), (2, TensorShape([1, 43, 64, 3]))]
     """
     done = recipe.steps - sum(stage_steps for *_, stage_steps in stages)
     for *stage_shape, stage_steps in stages:
@@ -173,19 +146,16 @@ def _image_at_size(source, what, size, extractor):
 
 
 def _starting_image(recipe, content, shape):
-    if isinstance(recipe.init, str) and recipe.init == "noise":
-        return noise_image(*shape, recipe.seed)
-    if isinstance(recipe.init, str) and recipe.init == "content":
-        return content
+    if isinstance(recipe.init, str) and recipe.init in ("noise", "content"):
+        return content if recipe.init == "content" else noise_image(*shape, recipe.seed)
     picture = open_picture(recipe.init)
     return image_of(picture, min(recipe.size, max(shape_of(picture))))
 
 
 def _checked_callbacks(callbacks):
-    callbacks = () if callbacks is None else (callbacks,) if callable(callbacks) else callbacks
-    if isinstance(callbacks, keras.callbacks.Callback) or not hasattr(callbacks, "__iter__"):
-        callbacks = (callbacks,)
-    callbacks = tuple(callbacks)
+    if callbacks is None:
+        return ()
+    callbacks = tuple(callbacks) if hasattr(callbacks, "__iter__") else (callbacks,)
     for callback in callbacks:
         if not callable(callback):
             of_keras = ", a callback for `model.fit`" if isinstance(callback, keras.callbacks.Callback) else ""
@@ -194,13 +164,6 @@ def _checked_callbacks(callbacks):
                 f"{type(callback).__name__}{of_keras}; one that raises StopTransfer ends the run."
             )
     return callbacks
-
-
-def _trouble(error):
-    """(what history says, what happened, what to do) where a run cannot go on."""
-    if isinstance(error, NotFinite):
-        return "diverged", str(error), "Make the weights or the learning rate smaller."
-    return "out of memory", "TensorFlow ran out of memory", "Choose a smaller size."
 
 
 def _history(steps, records, stages, stopped):

@@ -25,9 +25,9 @@ def test_examples_are_true(room, content, style, tmp_path, monkeypatch):
     names = {name: getattr(nst_keras, name) for name in nst_keras.__all__}
     names |= {"np": np, "content": content, "style": style}
     module = importlib.import_module(f"nst_keras.{room}")
-    failures, examples = doctest.testmod(module, globs=vars(module) | names)
+    failures, examples = doctest.testmod(module, globs=vars(module) | names | {"__name__": "example"})
     assert failures == 0
-    assert examples > 0 or room.startswith("exercises.")
+    assert examples > 0 or room.startswith("exercises.")  # there only the engine has something to show
 
 
 def public_names():

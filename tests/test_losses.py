@@ -13,6 +13,7 @@ from nst_keras import (
     total_variation_loss,
 )
 from nst_keras._tensorflow import tf
+from nst_keras.losses import mean_gram_matrix
 
 shapes = st.tuples(st.just(1), st.integers(1, 7), st.integers(1, 7), st.integers(1, 6))
 seeds = st.integers(0, 2**32 - 1)
@@ -206,8 +207,7 @@ def test_bad_input_is_answered_with_what_was_wrong(call, says):
 def test_every_formula_works_in_a_function_that_does_not_know_the_size(spec):
     random = np.random.default_rng(0)
     one, other = (random.random((1, 5, 4, 3)).astype(np.float32) for _ in range(2))
-    pairs = (losses.content_loss, losses.layer_style_loss)
-    singles = (losses.gram_matrix, losses.mean_gram_matrix, losses.total_variation_loss)
+    pairs, singles = (content_loss, layer_style_loss), (gram_matrix, mean_gram_matrix, total_variation_loss)
     for formulas, arguments in ((pairs, (one, other)), (singles, (one,))):
         for formula in formulas:
             compiled = tf.function(formula, input_signature=[tf.TensorSpec(spec)] * len(arguments))

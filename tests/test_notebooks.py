@@ -1,7 +1,13 @@
 """The structure of the notebooks: what a reader on a web page, and one who runs them, can rely on."""
 
 import ast
+import os
 import re
+import signal
+import subprocess
+import sys
+import time
+import tomllib
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -119,3 +125,28 @@ def test_the_table_of_the_articles_points_names_sections_that_exist():
     for section, name in entries:
         notebook = nbformat.read(ROOT / "notebooks" / name, as_version=4)
         assert f"## {section}" in markdown(notebook).splitlines(), (section, name)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals to send")
+@pytest.mark.parametrize("after", [0.0, 4.0])  # seconds, in which a kernel has started
+def test_ctrl_c_while_the_course_is_executed_is_answered_in_one_line(tmp_path, after):
+    command = [sys.executable, str(ROOT / "notebooks" / "build.py"), str(tmp_path / "build")]
+    run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
+    first = run.stdout.read(1)  # of the line of progress
+    time.sleep(after)
+    os.killpg(run.pid, signal.SIGINT)  # as a terminal does: to all the programs that it shows
+    shown = (first + run.communicate(timeout=60)[0]).decode()
+    assert run.returncode == 130
+    assert shown.splitlines()[1:] == [f"Stopped after 0 of 12 notebooks; their pages lie in {tmp_path / 'build'}."]
+
+
+def test_all_that_the_notebooks_need_comes_with_their_extra():
+    """What build.py and the notebooks import, beside the package's own dependencies."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    listed = project["dependencies"] + project["optional-dependencies"]["notebooks"]
+    named = {re.split(r"[=<>\[]", line)[0].lower() for line in listed}
+    tree = ast.parse((ROOT / "notebooks" / "build.py").read_text(encoding="utf-8"))
+    homes = packages_distributions()
+    modules = {node.names[0].name for node in ast.walk(tree) if isinstance(node, ast.Import)} & homes.keys()
+    assert "jupyter_server_mathjax" in modules
+    assert modules - {"nbformat", "nbconvert"} <= named  # those two come with jupyter

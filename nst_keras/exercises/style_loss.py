@@ -1,0 +1,153 @@
+"""Exercises of notebook 4: the style loss."""
+
+import numpy as np
+
+from nst_keras import losses
+from nst_keras.exercises.check import Exercise, by_position, small_features
+
+
+def _weighted_sum(layer_losses, weights):
+    return np.sum(weights * layer_losses)
+
+
+def _balanced_weights(layer_losses):
+    return (1 / layer_losses) / np.sum(1 / layer_losses)
+
+
+def _article_style_loss(generated, style, divisor=lambda n, m: 4 * n**2 * m**2, number=lambda d: np.sum(d**2)):
+    """E_l in the article's own words, with the M of the generated image, and with places for mistakes."""
+    f, p = by_position(generated), by_position(style)
+    m, n = np.float32(f.shape)
+    return number(f.T @ f - p.T @ p) / divisor(n, m)
+
+
+def _style_loss_over(divisor):
+    return lambda generated, style: _article_style_loss(generated, style, divisor)
+
+
+check_layer_style_loss = Exercise(
+    "layer_style_loss",
+    losses.layer_style_loss,
+    {
+        "five positions, three channels": (
+            np.array([[[[1, 2, 0], [3, 0, 1], [0, 1, 0], [0, 0, 0], [0, 0, 0]]]], np.float32),
+            np.array([[[[2, 0, 0], [1, 1, 0], [0, 1, 1], [0, 0, 0], [0, 0, 0]]]], np.float32),
+        ),
+        "maps of 3×4, five channels": (small_features(3, 4, 5, seed=41), small_features(3, 4, 5, seed=42)),
+        "maps of different size": (small_features(2, 3, 4, seed=43), small_features(3, 5, 4, seed=44)),
+    },
+    (
+        (
+            "this is the bare sum over the pairs of channels. What does the article divide it by?",
+            _style_loss_over(lambda n, m: 1),
+        ),
+        ("the factor 4 in the denominator is missing.", _style_loss_over(lambda n, m: n**2 * m**2)),
+        ("the number of channels N is missing in the denominator.", _style_loss_over(lambda n, m: 4 * m**2)),
+        ("the number of positions M is missing in the denominator.", _style_loss_over(lambda n, m: 4 * n**2)),
+        ("N and M stand in the denominator with an exponent.", _style_loss_over(lambda n, m: 4 * n * m)),
+        ("N stands in the denominator with an exponent.", _style_loss_over(lambda n, m: 4 * n * m**2)),
+        ("M stands in the denominator with an exponent.", _style_loss_over(lambda n, m: 4 * n**2 * m)),
+        (
+            "Python divides by 4 and then multiplies by the rest. Put the whole denominator into parentheses.",
+            _style_loss_over(lambda n, m: 4 / (n**2 * m**2)),
+        ),
+        (
+            "Python divides by 4 and then multiplies by the rest. Put the whole denominator into parentheses.",
+            _style_loss_over(lambda n, m: 4 * m**2 / n**2),
+        ),
+        (
+            "you divided by N² twice. A mean over the pairs of channels does so, and so does a Gram matrix divided by "
+            "the number of all values; E_l is a sum, and its N² is in the denominator already.",
+            _style_loss_over(lambda n, m: 4 * n**4 * m**2),
+        ),
+        (
+            "you added the differences themselves, so that positive and negative ones cancel.",
+            lambda generated, style: _article_style_loss(generated, style, number=np.sum),
+        ),
+        (
+            "you squared the sum of the differences. Square each of them, then add.",
+            lambda generated, style: _article_style_loss(generated, style, number=lambda d: np.sum(d) ** 2),
+        ),
+        (
+            "you compared the features, position by position. Style compares their Gram matrices.",
+            lambda generated, style: (
+                np.sum((generated - style) ** 2) / (4 * np.float32(generated.size) ** 2)
+                if generated.shape == style.shape
+                else np.float32(np.nan)
+            ),
+        ),
+        (
+            "right where both maps have the same size. Here they differ: every Gram matrix has its own number of "
+            "positions.",
+            _article_style_loss,
+        ),
+        (
+            "right where both maps have the same size. Here they differ, and you divided both Gram matrices by the "
+            "number of positions of the style image.",
+            lambda generated, style: _article_style_loss(style, generated),
+        ),
+    ),
+)
+
+check_weighted_sum = Exercise(
+    "weighted_sum",
+    _weighted_sum,
+    {
+        "two layers": (np.array([4, 10], np.float32), np.array([0.5, 2], np.float32)),
+        "one layer switched off": (np.array([3, 5, 8], np.float32), np.array([0.75, 0, 0.25], np.float32)),
+        "five layers": (np.array([1, 2, 3, 4, 5], np.float32), np.array([0.2, 0.2, 0.2, 0.2, 0.2], np.float32)),
+    },
+    (
+        (
+            "every layer counts the same in your sum; use the weights.",
+            lambda layer_losses, weights: np.sum(layer_losses),
+        ),
+        (
+            "this is the plain mean of the losses; use the weights.",
+            lambda layer_losses, weights: np.mean(layer_losses),
+        ),
+        (
+            "you divided by the sum of the weights. The article takes the weights as they are.",
+            lambda layer_losses, weights: np.average(layer_losses, weights=weights),
+        ),
+        (
+            "the products are right, but they are to be added up, not averaged.",
+            lambda layer_losses, weights: np.mean(weights * layer_losses),
+        ),
+        (
+            "the products are right; one number is wanted, their sum.",
+            lambda layer_losses, weights: weights * layer_losses,
+        ),
+    ),
+)
+
+check_balanced_weights = Exercise(
+    "balanced_weights",
+    _balanced_weights,
+    {
+        "two layers": (np.array([1, 3], np.float32),),
+        "four layers": (np.array([2, 4, 8, 1], np.float32),),
+        "orders of magnitude": (np.array([5e5, 1e9, 2e10, 3e9, 1e6], np.float32),),
+    },
+    (
+        *(
+            ("the products w_l · E_l are all equal, but the weights do not sum to 1.", wrong)
+            for wrong in (
+                lambda layer_losses: 1 / layer_losses,
+                lambda layer_losses: 1 / (len(layer_losses) * layer_losses),
+                lambda layer_losses: np.sum(layer_losses) / layer_losses,
+                lambda layer_losses: np.mean(layer_losses) / layer_losses,
+                lambda layer_losses: np.max(layer_losses) / layer_losses,
+                lambda layer_losses: np.min(layer_losses) / layer_losses,
+            )
+        ),
+        (
+            "the other way round: here the layer with the largest loss gets the largest weight.",
+            lambda layer_losses: layer_losses / np.sum(layer_losses),
+        ),
+        (
+            "these are equal weights. Multiply them by the losses: are the products equal?",
+            lambda layer_losses: np.full_like(layer_losses, 1 / len(layer_losses)),
+        ),
+    ),
+)
