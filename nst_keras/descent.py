@@ -143,9 +143,9 @@ def keras_steps(optimizer, evaluate, image, steps, steps_before=0):
     """
     pixels = tf.Variable(image)
     losses, gradient = evaluate(image)
+    _check_finite(losses, gradient)
     with _for_these_pixels(optimizer, pixels, steps_before) as optimizer:
         for step in range(1, steps + 1):
-            _check_finite(losses, gradient)
             # Does something only in optimizers that keep small gradients in the range of 16 bits: they divide again.
             optimizer.apply_gradients([(optimizer.scale_loss(gradient), pixels)])
             if step == steps:
@@ -153,7 +153,7 @@ def keras_steps(optimizer, evaluate, image, steps, steps_before=0):
             pixels.assign(tf.clip_by_value(pixels, 0.0, 1.0))
             image = tf.convert_to_tensor(pixels)
             losses, gradient = evaluate(image)
-            _check_finite(losses)
+            _check_finite(losses, gradient)
             yield image, losses
 
 
@@ -195,7 +195,7 @@ def _for_these_pixels(optimizer, pixels, steps_before):
             inner.learning_rate = rate
 
 
-def _check_finite(losses, gradient=0.0):
+def _check_finite(losses, gradient):
     if not isfinite(losses["total_loss"]):
         raise NotFinite(f"The total loss became {losses['total_loss']}")
     if not isfinite(_largest(gradient)):

@@ -178,7 +178,7 @@ def show(figure, alt):
 
     Args:
         figure: a Matplotlib figure.
-        alt: what is to be seen, in words, for readers who do not see it.
+        alt: what the picture shows, in words, for readers who cannot see it.
 
     Example:
         >>> show(plot_images({"content": content, "style": style}), "A photo of a pagoda and a print of a wave.")
@@ -196,7 +196,7 @@ def live_image(alt, width=400):
     """A callback for `transfer_style` that shows the picture in a notebook while it is painted.
 
     Args:
-        alt: what is to be seen, in words, for readers who do not see it.
+        alt: what the picture shows, in words, for readers who cannot see it.
         width: on the page, in pixels; the picture keeps its aspect.
 
     Returns:

@@ -55,7 +55,8 @@ class Recipe:
         optimizer: "lbfgs", "adam", or a Keras optimizer, for pixels in [0, 1].
         steps: number of steps, over all stages together.
         coarse_to_fine: start small and enlarge stage by stage; False runs all steps at full size.
-        seed: of the noise. The same seed on the same machine gives the same picture.
+        seed: of the noise. The same seed on the same machine gives the same picture; on a GPU only after
+            `tf.config.experimental.enable_op_determinism()`.
 
     Raises:
         ValueError: if a value makes no sense, in one sentence that says what it may be.

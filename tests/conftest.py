@@ -1,4 +1,6 @@
 import os
+import subprocess
+import threading
 
 os.environ["MPLBACKEND"] = "agg"  # no display needed
 
@@ -31,6 +33,22 @@ def content():
 @pytest.fixture(scope="session")
 def style():
     return load_image("great_wave", size=64)
+
+
+@pytest.fixture
+def start():
+    """`subprocess.Popen` of a process that ends after a minute, whatever it or we wait for."""
+    timers = []
+
+    def start(*arguments, **options):
+        child = subprocess.Popen(*arguments, **options)
+        timers.append(threading.Timer(60, child.kill))
+        timers[-1].start()
+        return child
+
+    yield start
+    for timer in timers:
+        timer.cancel()
 
 
 @pytest.fixture(autouse=True)

@@ -336,10 +336,10 @@ def test_a_damaged_checkpoint_is_refused(tmp_path, capsys):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals to send")
 @pytest.mark.parametrize("stop", ["SIGINT", "SIGTERM", "SIGHUP"])
-def test_a_signal_leaves_a_valid_picture_and_a_checkpoint(tmp_path, stop):
+def test_a_signal_leaves_a_valid_picture_and_a_checkpoint(tmp_path, stop, start):
     output = tmp_path / "out.png"
     command = [sys.executable, "-m", "nst_keras", "cat", "poppies", "-o", str(output), "--size", "64"]
-    run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    run = start(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     shown = b""
     while b"step" not in shown:
         letter = run.stderr.read(1)

@@ -228,3 +228,23 @@ def test_the_gradient_is_that_of_the_total_loss_and_losses_keep_their_names():
     )
     assert losses == {"content_loss": 6.0, "total_loss": 1.5}
     np.testing.assert_allclose(gradient, np.full((1, 2, 2, 3), 0.75), rtol=1e-6)
+
+
+def test_each_name_and_each_object_leads_to_its_own_optimizer():
+    def first_step(optimizer):
+        image, _ = next(steps_of(optimizer, gradient_of(bowl), tf.constant([[[[0.5, 0.25, 1.0]]]]), 1))
+        return np.ravel(image)
+
+    np.testing.assert_allclose(first_step("adam"), [0.48, 0.23, 0.98], rtol=1e-5)  # each pixel by 0.02
+    downhill_by = 0.02 * np.array([1.0, 0.5, 2.0]) / np.mean([1.0, 0.5, 2.0])
+    np.testing.assert_allclose(first_step("lbfgs"), [0.5, 0.25, 1.0] - downhill_by, rtol=1e-5)
+    np.testing.assert_allclose(first_step(keras.optimizers.SGD(0.1)), [0.4, 0.2, 0.8], rtol=1e-5)
+
+
+@pytest.mark.parametrize(("bound", "slope"), [(0.0, 100.0), (1.0, -100.0)])
+def test_a_pixel_that_is_pushed_against_its_bound_has_no_say_in_the_step(bound, slope):
+    start, slopes = tf.constant([[[[bound, 0.5]]]]), tf.constant([[[[slope, 1.0]]]])
+    evaluate = gradient_of(lambda image: {"total_loss": tf.reduce_sum(slopes * image)})
+    image, _ = next(lbfgs(evaluate, start, 1))
+    # The mean slope of the other one alone, over both pixels, is 1/2: it moves by 0.02 / (1/2).
+    np.testing.assert_allclose(np.ravel(image), [bound, 0.5 - 0.04], rtol=1e-6)

@@ -129,9 +129,9 @@ def test_the_table_of_the_articles_points_names_sections_that_exist():
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals to send")
 @pytest.mark.parametrize("after", [0.0, 4.0])  # seconds, in which a kernel has started
-def test_ctrl_c_while_the_course_is_executed_is_answered_in_one_line(tmp_path, after):
+def test_ctrl_c_while_the_course_is_executed_is_answered_in_one_line(tmp_path, after, start):
     command = [sys.executable, str(ROOT / "notebooks" / "build.py"), str(tmp_path / "build")]
-    run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
+    run = start(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
     first = run.stdout.read(1)  # of the line of progress
     time.sleep(after)
     os.killpg(run.pid, signal.SIGINT)  # as a terminal does: to all the programs that it shows

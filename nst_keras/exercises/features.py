@@ -84,11 +84,11 @@ check_relu = Exercise(
         ),
         ("a large value stays as large as it is.", lambda before: np.clip(before, 0, 6)),
         (
-            "`max` and `if` ask about the whole array at once. Here every element is to be compared with 0 on its own.",
+            "`max` and `if` ask about the whole array at once. Compare every element with 0 on its own.",
             lambda before: max(0, before),
         ),
         (
-            "`np.max` looks for the one largest value. Here every element is to be compared with 0 on its own.",
+            "`np.max` looks for the one largest value. Compare every element with 0 on its own.",
             lambda before: np.max(0, before),
         ),
     ),
@@ -161,7 +161,7 @@ check_receptive_field = Exercise(
             lambda layers: _receptive_field(layers, next_step=lambda step, stride: stride),
         ),
         (
-            "right for the layers of VGG16. Elsewhere a kernel has another size, and the list says which.",
+            "right for the layers of VGG16. In other networks kernels have other sizes, and the list says which.",
             lambda layers: _receptive_field([(3 if stride == 1 else 2, stride) for _, stride in layers]),
         ),
     ),

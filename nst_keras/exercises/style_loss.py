@@ -111,7 +111,7 @@ check_weighted_sum = Exercise(
             lambda layer_losses, weights: np.average(layer_losses, weights=weights),
         ),
         (
-            "the products are right, but they are to be added up, not averaged.",
+            "the products are right, but add them up instead of averaging them.",
             lambda layer_losses, weights: np.mean(weights * layer_losses),
         ),
         (

@@ -196,10 +196,12 @@ transfer_style(*sys.argv[1:3], size=int(sys.argv[3]), steps=11, coarse_to_fine=F
 def peak_memory(size, policy):
     """The most that a fresh process holds while it paints, in bytes."""
     painter = psutil.Popen([sys.executable, "-c", PAINT, CONTENT, STYLE, str(size), policy])
-    peak = 0
+    peak, deadline = 0, time.monotonic() + 3600
     while painter.poll() is None:
         with suppress(psutil.Error):  # it may end between two questions
             peak = max(peak, painter.memory_info().rss)
+        if time.monotonic() > deadline:
+            painter.kill()
         time.sleep(0.05)
     if painter.returncode:
         raise RuntimeError(f"Painting {size} pixels failed with status {painter.returncode}.")
