@@ -239,6 +239,8 @@ def test_each_name_and_each_object_leads_to_its_own_optimizer():
     downhill_by = 0.02 * np.array([1.0, 0.5, 2.0]) / np.mean([1.0, 0.5, 2.0])
     np.testing.assert_allclose(first_step("lbfgs"), [0.5, 0.25, 1.0] - downhill_by, rtol=1e-5)
     np.testing.assert_allclose(first_step(keras.optimizers.SGD(0.1)), [0.4, 0.2, 0.8], rtol=1e-5)
+    falling = keras.optimizers.schedules.PolynomialDecay(0.1, 2, 0.0)
+    np.testing.assert_allclose(first_step(keras.optimizers.SGD(falling)), [0.4, 0.2, 0.8], rtol=1e-5)
 
 
 @pytest.mark.parametrize(("bound", "slope"), [(0.0, 100.0), (1.0, -100.0)])
@@ -248,3 +250,41 @@ def test_a_pixel_that_is_pushed_against_its_bound_has_no_say_in_the_step(bound, 
     image, _ = next(lbfgs(evaluate, start, 1))
     # The mean slope of the other one alone, over both pixels, is 1/2: it moves by 0.02 / (1/2).
     np.testing.assert_allclose(np.ravel(image), [bound, 0.5 - 0.04], rtol=1e-6)
+
+
+def test_a_step_must_lower_the_loss_by_as_much_as_its_slope_promises():
+    """Nocedal and Wright, eq. 3.4, with c = 1e-4, also where the gradient is far from 1."""
+    slope = 2.0**20
+
+    def evaluate(image):
+        x = float(image[0, 0, 0, 0])
+        # The whole step, to 0.48, would have to lower the loss by 1e-4 · 0.02 · slope = 2.1; half of it by 1.05.
+        losses = {0.5: 10.0, 0.48: 9.0, 0.49: 8.0}
+        return {"total_loss": losses[round(x, 4)]}, tf.fill(image.shape, np.float32(slope))
+
+    image, losses = next(lbfgs(evaluate, tf.fill((1, 1, 1, 1), 0.5), 1))
+    assert float(image[0, 0, 0, 0]) == pytest.approx(0.49)
+    assert losses == {"total_loss": 8.0}
+
+
+def test_a_step_is_tried_in_eight_lengths():
+    tried = []
+
+    def evaluate(image):
+        tried.append(float(image[0, 0, 0, 0]))
+        return {"total_loss": float(len(tried))}, tf.ones_like(image)  # higher every time
+
+    assert list(lbfgs(evaluate, tf.fill((1, 1, 1, 1), 0.5), 1)) == []
+    np.testing.assert_allclose(tried, [0.5, *(0.5 - 0.02 / 2**trial for trial in range(8))], rtol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-25, 1e25, 1e30])
+def test_lbfgs_goes_the_same_way_whatever_the_unit_of_the_loss(scale):
+    """Also where the squares of a gradient leave the range of float32."""
+    matrix = np.diag(np.arange(1, 13, dtype=np.float32))
+    ends = [
+        [image.numpy() for image, _ in lbfgs(quadratic(unit * matrix, np.float32(0.4)), noise_image(2, 2), 6)]
+        for unit in (np.float32(1), np.float32(scale))
+    ]
+    assert len(ends[0]) == len(ends[1]) == 6
+    np.testing.assert_allclose(ends[1], ends[0], atol=1e-3)

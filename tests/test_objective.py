@@ -70,3 +70,5 @@ def test_an_objective_works_in_a_function_that_does_not_know_the_size(vgg16, con
 def test_a_wrong_weight_is_answered_as_in_a_run(vgg16, content, style):
     with pytest.raises(ValueError, match="style_weight must be 0 or a number"):
         make_objective(FeatureExtractor("block1_conv1", vgg16), content, style, style_weight=-1)
+    with pytest.raises(TypeError, match="positional"):  # which of five numbers would it be?
+        make_objective(FeatureExtractor("block1_conv1", vgg16), content, style, 2.0)

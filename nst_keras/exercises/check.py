@@ -18,7 +18,8 @@ class Exercise:
         name: of the function, as the notebook calls it without its "my_".
         reference: the right function.
         cases: {description: arguments}; arrays are NumPy arrays of float32.
-        mistakes: pairs (hint, function): a usual mistake as the function that makes it (or stops like it).
+        mistakes: (hint, function, …): a usual mistake as the function that makes it (or stops like it); more
+            functions where one hint serves several.
 
     Example:
         >>> mistakes = [("that is the half.", lambda x: x / 2)]
@@ -32,7 +33,12 @@ class Exercise:
     name: str
     reference: Callable
     cases: dict[str, tuple]
-    mistakes: tuple[tuple[str, Callable], ...]
+    mistakes: tuple[tuple, ...]
+
+    def __post_init__(self):
+        for value in (value for arguments in self.cases.values() for value in arguments):
+            if isinstance(value, np.ndarray):
+                value.flags.writeable = False  # who looks at a case and tries things on it must not change the check
 
     def __call__(self, answer):
         if not callable(answer):
@@ -70,15 +76,23 @@ class Exercise:
         return f"{_comparison(result, expected)} {self._hint(result, arguments)}".strip()
 
     def _hint(self, result, arguments):
-        for hint, function in self.mistakes:
-            if _same(result, _outcome(function, _copies(arguments))):
+        for hint, *functions in self.mistakes:
+            if any(_same(result, _outcome(function, _copies(arguments))) for function in functions):
                 return f"Hint: {hint}"
         return ""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a check answers: true if the answer is right; the notebook shows its message."""
+    """What a check answers: true if the answer is right; the notebook shows its message.
+
+    Example:
+        >>> verdict = Verdict(False, "✗ double, three: expected 6, but got 1.5.")
+        >>> verdict
+        ✗ double, three: expected 6, but got 1.5.
+        >>> bool(verdict)
+        False
+    """
 
     passed: bool
     message: str
@@ -112,7 +126,7 @@ def by_position(features):
 
 def _belongs_to_the_package(function):
     """Whether a function is the package's own, also in a wrapper of functools or TensorFlow."""
-    while function is not None:
+    for _ in range(20):  # not for ever: a wrapper may wrap itself
         if str(getattr(function, "__module__", "")).split(".")[0] == "nst_keras":
             return True
         wrappers = ("func", "__wrapped__", "python_function")  # of partial, of wraps, of tf.function

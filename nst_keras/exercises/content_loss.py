@@ -28,28 +28,21 @@ check_content_loss = Exercise(
     },
     (
         ("the formula has a factor in front of the sum.", lambda f, p: np.sum((f - p) ** 2)),
-        ("the factor in front of the sum is another one.", lambda f, p: np.sum((f - p) ** 2) / 4),
+        ("your factor in front of the sum is not the one in the formula.", lambda f, p: np.sum((f - p) ** 2) / 4),
         (
             "this is a mean. The content loss is a sum, with a factor in front of it.",
             lambda f, p: np.mean((f - p) ** 2),
         ),
-        ("you took the mean over the differences, not the sum.", lambda f, p: np.mean((f - p) ** 2) / 2),
+        ("you took the mean of the squares. The formula has their sum.", lambda f, p: np.mean((f - p) ** 2) / 2),
         (
-            "this adds the sizes of the differences. In the formula a large difference counts more than several small "
-            "ones.",
+            "you added the absolute differences. In the formula one large difference counts more than a few small ones.",
             lambda f, p: np.sum(np.abs(f - p)) / 2,
         ),
-        (
-            "this is the length of the difference. The loss has no root.",
-            lambda f, p: np.sqrt(np.sum((f - p) ** 2)),
-        ),
+        ("this is the length of the difference. The loss has no root.", lambda f, p: np.sqrt(np.sum((f - p) ** 2))),
         ("the order matters: subtract first, then square.", lambda f, p: np.sum(f**2 - p**2) / 2),
+        ("your differences cancel, because the sum comes before the square.", lambda f, p: np.sum(f - p) ** 2 / 2),
         (
-            "your differences cancel, because the sum comes before the square.",
-            lambda f, p: np.sum(f - p) ** 2 / 2,
-        ),
-        (
-            "there is a loss for every channel left. Sum over positions and over channels.",
+            "you still have one loss for each channel. Sum over positions and channels.",
             lambda f, p: np.sum((f - p) ** 2, axis=(0, 1, 2)) / 2,
         ),
         ("these are the parts of the loss. Add them up.", lambda f, p: (f - p) ** 2 / 2),
@@ -69,16 +62,15 @@ check_content_gradient = Exercise(
     },
     (
         (
-            "every sign is turned round: this is the direction in which the loss falls. The gradient points where it "
-            "grows.",
+            "every sign is flipped: this is the direction in which the loss falls. The gradient points where it grows.",
             lambda before, content: -_content_gradient(before, content),
         ),
         (
-            "every value is twice too large. What is the factor in front of the sum for?",
+            "every value is twice as large as it should be. What is the factor in front of the sum for?",
             lambda before, content: 2 * _content_gradient(before, content),
         ),
         (
-            "where ReLU gives 0, a small change of the value before it changes nothing, so the gradient there is 0.",
+            "where ReLU gives 0, a small change in its input changes nothing, so the gradient there is 0.",
             lambda before, content: np.maximum(before, 0) - content,
         ),
         (
@@ -87,11 +79,11 @@ check_content_gradient = Exercise(
             lambda before, content: before - content,
         ),
         (
-            "you asked where the content image fires. The gradient passes through the ReLU of the generated image.",
+            "you checked where the content image fires. The gradient passes through the ReLU of the generated image.",
             lambda before, content: np.where(content > 0, np.maximum(before, 0) - content, 0),
         ),
         (
-            "the other way round: the gradient passes where the unit is on.",
+            "it's the other way round: the gradient passes where the unit is on.",
             lambda before, content: np.where(before < 0, np.maximum(before, 0) - content, 0),
         ),
         (
@@ -99,7 +91,7 @@ check_content_gradient = Exercise(
             lambda before, content: np.maximum(before - content, 0),
         ),
         (
-            "right but for a value of exactly 0 before ReLU. The formula says which side 0 belongs to.",
+            "right, except where the value before ReLU is exactly 0. The formula says which side 0 belongs to.",
             lambda before, content: np.where(before >= 0, before - content, 0),
         ),
     ),
@@ -114,17 +106,11 @@ check_gradient_step = Exercise(
     },
     (
         (
-            "this step climbs. The gradient points where the loss grows.",
+            "this step goes uphill. The gradient points where the loss grows.",
             lambda image, gradient, rate: np.clip(image + rate * gradient, 0, 1),
         ),
-        (
-            "some values have left the range of an image, 0 to 1.",
-            lambda image, gradient, rate: image - rate * gradient,
-        ),
-        (
-            "in this course white is 1, not 255.",
-            lambda image, gradient, rate: np.clip(image - rate * gradient, 0, 255),
-        ),
+        ("some values have left the range of an image, 0 to 1.", lambda image, gradient, rate: image - rate * gradient),
+        ("in this course white is 1, not 255.", lambda image, gradient, rate: np.clip(image - rate * gradient, 0, 255)),
         (
             "the rate is missing: the whole gradient is far too long a step.",
             lambda image, gradient, rate: np.clip(image - gradient, 0, 1),
@@ -134,11 +120,11 @@ check_gradient_step = Exercise(
             lambda image, gradient, rate: np.clip(image - gradient / rate, 0, 1),
         ),
         (
-            "no value is below 0 any more, but some are above 1.",
+            "no value is below 0 now, but some are still above 1.",
             lambda image, gradient, rate: np.maximum(image - rate * gradient, 0),
         ),
         (
-            "no value is above 1 any more, but some are below 0.",
+            "no value is above 1 now, but some are still below 0.",
             lambda image, gradient, rate: np.minimum(image - rate * gradient, 1),
         ),
     ),

@@ -15,29 +15,19 @@ def _feature_shape(height, width, poolings, channels):
     return height // 2**poolings, width // 2**poolings, channels
 
 
-def _receptive_field(layers, kernel_adds=lambda kernel: kernel - 1, next_step=lambda step, stride: step * stride):
+def _receptive_field(layers, adds=lambda kernel, stride: kernel - 1, next_step=lambda step, stride: step * stride):
     field, step = 1, 1
     for kernel, stride in layers:
-        field += kernel_adds(kernel) * step
+        field += adds(kernel, stride) * step
         step = next_step(step, stride)
     return field
 
-
-def _receptive_field_stepping_first(layers):
-    field, step = 1, 1
-    for kernel, stride in layers:
-        step *= stride
-        field += (kernel - 1) * step
-    return field
-
-
-_ORANGE = np.array([[[[1.0, 0.5, 0.0]]]], np.float32)
 
 check_preprocess = Exercise(
     "preprocess",
     _preprocess,
     {
-        "one orange pixel": (_ORANGE,),
+        "one orange pixel": (np.array([[[[1, 0.5, 0]]]], np.float32),),
         "red, green, blue and white": (np.array([[[[1, 0, 0], [0, 1, 0]], [[0, 0, 1], [1, 1, 1]]]], np.float32),),
     },
     (
@@ -58,13 +48,10 @@ check_preprocess = Exercise(
             lambda image: image[..., ::-1] * np.float32(255) - _BGR_MEANS[::-1],
         ),
         (
-            "your means were added. Afterwards the average picture should be near zero.",
+            "you added the means. The average picture should end up near zero.",
             lambda image: image[..., ::-1] * np.float32(255) + _BGR_MEANS,
         ),
-        (
-            "the means are still to be subtracted.",
-            lambda image: image[..., ::-1] * np.float32(255),
-        ),
+        ("you haven't subtracted the means yet.", lambda image: image[..., ::-1] * np.float32(255)),
     ),
 )
 
@@ -79,16 +66,16 @@ check_relu = Exercise(
         ("a negative value should become zero, not positive.", np.abs),
         ("you kept the values below zero and dropped those above.", lambda before: np.minimum(before, 0)),
         (
-            "you say where a unit fires. ReLU also keeps how strongly it does.",
+            "you only say where a unit fires. ReLU also keeps how strongly it fires.",
             lambda before: (before > 0).astype(np.float32),
         ),
-        ("a large value stays as large as it is.", lambda before: np.clip(before, 0, 6)),
+        ("large values should stay as they are. ReLU has no upper limit.", lambda before: np.clip(before, 0, 6)),
         (
-            "`max` and `if` ask about the whole array at once. Compare every element with 0 on its own.",
+            "`max` and `if` look at the whole array at once. Compare every element with 0 on its own.",
             lambda before: max(0, before),
         ),
         (
-            "`np.max` looks for the one largest value. Compare every element with 0 on its own.",
+            "`np.max` finds the single largest value. Compare every element with 0 on its own.",
             lambda before: np.max(0, before),
         ),
     ),
@@ -103,7 +90,7 @@ check_feature_shape = Exercise(
     },
     (
         (
-            "the second pooling halves what the first has already halved.",
+            "the second pooling halves what the first one has already halved.",
             lambda height, width, poolings, channels: (height // (2 * poolings), width // (2 * poolings), channels),
         ),
         (
@@ -115,11 +102,11 @@ check_feature_shape = Exercise(
             lambda height, width, poolings, channels: (channels, *_feature_shape(height, width, poolings, 0)[:2]),
         ),
         (
-            "there is no part of a unit: a row or column that finds no partner is dropped.",
+            "there's no such thing as half a unit. A row or column without a partner is dropped.",
             lambda height, width, poolings, channels: (height / 2**poolings, width / 2**poolings, channels),
         ),
         (
-            "a row or column that finds no partner is dropped, not kept.",
+            "a row or column without a partner is dropped, not kept.",
             lambda height, width, poolings, channels: (-(-height // 2**poolings), -(-width // 2**poolings), channels),
         ),
     ),
@@ -149,12 +136,12 @@ check_receptive_field = Exercise(
             lambda layers: 1 + sum(kernel - 1 for kernel, stride in layers),
         ),
         (
-            "a window is measured with the step of its input. The layer's own stride counts from the next layer on.",
-            _receptive_field_stepping_first,
+            "measure a window in steps of its input. The layer's own stride only counts from the next layer on.",
+            lambda layers: _receptive_field(layers, adds=lambda kernel, stride: (kernel - 1) * stride),
         ),
         (
-            "you counted the pixel that was there before the layer once more.",
-            lambda layers: _receptive_field(layers, kernel_adds=lambda kernel: kernel),
+            "you counted the pixel that was already there a second time.",
+            lambda layers: _receptive_field(layers, adds=lambda kernel, stride: kernel),
         ),
         (
             "a layer of stride 1 doesn't undo the poolings before it.",

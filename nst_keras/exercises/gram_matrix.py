@@ -20,10 +20,7 @@ def _centred_gram(features):
 
 
 def _correlation(features):
-    gram = _centred_gram(features)
-    deviation = np.sqrt(np.diag(gram))
-    both = np.outer(deviation, deviation)
-    return np.divide(gram, both, out=np.zeros_like(gram), where=both > 0)
+    return _cosine_gram(features - features.mean(axis=(0, 1, 2)))
 
 
 def _scaled(features, channel, factor):
@@ -58,8 +55,7 @@ check_gram_matrix = Exercise(
     },
     (
         (
-            "this matrix has a row for every position. The Gram matrix compares channels: the other factor is the "
-            "one to transpose.",
+            "this matrix has a row for every position. The Gram matrix compares channels: transpose the other factor.",
             lambda features: by_position(features) @ by_position(features).T,
         ),
         (
@@ -67,29 +63,26 @@ check_gram_matrix = Exercise(
             lambda features: by_position(features).T @ by_position(features) / by_position(features).shape[0],
         ),
         (
-            "this is only the diagonal, every channel with itself. The other pairs of channels are missing.",
+            "this is only the diagonal: every channel with itself. The other pairs of channels are missing.",
             lambda features: np.sum(by_position(features) ** 2, axis=0),
         ),
         (
-            "your table mixes channels and positions. The channels are the last axis: `reshape` must keep it last.",
+            "your table mixes up channels and positions. The channels are the last axis: `reshape` must keep it last.",
             lambda features: features.reshape(features.shape[-1], -1) @ features.reshape(features.shape[-1], -1).T,
         ),
-        (
-            "you subtracted the mean of every channel. The Gram matrix is not centred.",
-            _centred_gram,
-        ),
+        ("you subtracted the mean of every channel. The Gram matrix isn't centred.", _centred_gram),
         (
             "these are cosines: you divided by the lengths of the channels. The Gram matrix counts how strongly they "
             "fire.",
             _cosine_gram,
         ),
         (
-            "these are correlations, without the means and divided by the deviations. The Gram matrix is the plain "
-            "sum.",
+            "these are correlations: you subtracted the means and divided by the standard deviations. The Gram matrix "
+            "is a plain sum.",
             _correlation,
         ),
         (
-            "you multiplied element by element. A matrix product also sums over the positions.",
+            "you multiplied element by element. A matrix product also sums over positions.",
             lambda features: by_position(features) ** 2,
         ),
         (
@@ -109,7 +102,7 @@ check_mean_gram_matrix = Exercise(
     },
     (
         (
-            "this is the Gram matrix itself. Its entries grow with the size of the image: the division is missing.",
+            "this is the Gram matrix itself. Its entries grow with the size of the image, so you still have to divide.",
             losses.gram_matrix,
         ),
         (
@@ -117,7 +110,7 @@ check_mean_gram_matrix = Exercise(
             lambda features: losses.gram_matrix(features) / features.shape[-1],
         ),
         (
-            "you divided by the number of all values. The sum runs over positions only, not over channels.",
+            "you divided by the total number of values. The sum runs only over positions, not over channels.",
             lambda features: losses.gram_matrix(features) / features.size,
         ),
         (
@@ -126,11 +119,8 @@ check_mean_gram_matrix = Exercise(
             lambda features: losses.gram_matrix(features) / (features.shape[1] * features.shape[2]) ** 2,
         ),
         (
-            "you divided by the height of the map. How many positions does the whole map have?",
+            "you divided by only one side of the map. How many positions does the whole map have?",
             lambda features: losses.gram_matrix(features) / features.shape[1],
-        ),
-        (
-            "you divided by the width of the map. How many positions does the whole map have?",
             lambda features: losses.gram_matrix(features) / features.shape[2],
         ),
     ),
@@ -147,27 +137,21 @@ check_cosine_gram = Exercise(
     },
     (
         (
-            "you divided by the squared lengths. The diagonal of the Gram matrix holds the squares: take the root.",
+            "you divided by the squared lengths. The diagonal of the Gram matrix holds squares: take the root.",
             _gram_over(lambda diagonal: np.outer(diagonal, diagonal)),
         ),
         (
-            "you divided by the length of one of the two channels only; the result should be symmetric.",
+            "you divided by the length of only one of the two channels. The result should be symmetric.",
             _gram_over(lambda diagonal: np.sqrt(diagonal)[:, None]),
-        ),
-        (
-            "you divided by the length of one of the two channels only; the result should be symmetric.",
             _gram_over(lambda diagonal: np.sqrt(diagonal)[None, :]),
         ),
+        ("this is the correlation: you subtracted the mean of every channel first. The cosine doesn't.", _correlation),
         (
-            "this is the correlation: you subtracted the mean of every channel first. The cosine doesn't.",
-            _correlation,
-        ),
-        (
-            "a channel that never fires has the length 0, and 0 / 0 is not a number. What should stand there instead?",
+            "a channel that never fires has length 0, and 0 / 0 is not a number. What should the entry be instead?",
             _cosine_gram_undefined,
         ),
         (
-            "a weak channel has a length as well, and it may be below 1. Only a length of 0 needs special care.",
+            "a weak channel has a length too, and it may be below 1. Only a length of 0 needs special care.",
             _gram_over(lambda diagonal: np.maximum(np.sqrt(np.outer(diagonal, diagonal)), 1)),
         ),
         (

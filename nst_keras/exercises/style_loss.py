@@ -44,24 +44,21 @@ check_layer_style_loss = Exercise(
         ("the factor 4 in the denominator is missing.", _style_loss_over(lambda n, m: n**2 * m**2)),
         ("the number of channels N is missing in the denominator.", _style_loss_over(lambda n, m: 4 * m**2)),
         ("the number of positions M is missing in the denominator.", _style_loss_over(lambda n, m: 4 * n**2)),
-        ("N and M stand in the denominator with an exponent.", _style_loss_over(lambda n, m: 4 * n * m)),
-        ("N stands in the denominator with an exponent.", _style_loss_over(lambda n, m: 4 * n * m**2)),
-        ("M stands in the denominator with an exponent.", _style_loss_over(lambda n, m: 4 * n**2 * m)),
+        ("N and M both have an exponent in the denominator.", _style_loss_over(lambda n, m: 4 * n * m)),
+        ("N has an exponent in the denominator.", _style_loss_over(lambda n, m: 4 * n * m**2)),
+        ("M has an exponent in the denominator.", _style_loss_over(lambda n, m: 4 * n**2 * m)),
         (
             "Python divides by 4 and then multiplies by the rest. Put the whole denominator into parentheses.",
             _style_loss_over(lambda n, m: 4 / (n**2 * m**2)),
-        ),
-        (
-            "Python divides by 4 and then multiplies by the rest. Put the whole denominator into parentheses.",
             _style_loss_over(lambda n, m: 4 * m**2 / n**2),
         ),
         (
-            "you divided by N² twice. A mean over the pairs of channels does so, and so does a Gram matrix divided by "
-            "the number of all values; E_l is a sum, and its N² is in the denominator already.",
+            "you divided by N² twice. Perhaps you took a mean over the pairs of channels, or divided the Gram matrices "
+            "by the total number of values. E_l is a sum, and its N² is already in the denominator.",
             _style_loss_over(lambda n, m: 4 * n**4 * m**2),
         ),
         (
-            "you added the differences themselves, so that positive and negative ones cancel.",
+            "you added the differences themselves, so positive and negative ones cancel.",
             lambda generated, style: _article_style_loss(generated, style, number=np.sum),
         ),
         (
@@ -77,12 +74,12 @@ check_layer_style_loss = Exercise(
             ),
         ),
         (
-            "right where both maps have the same size. Here they differ: every Gram matrix has its own number of "
+            "right when both maps have the same size. Here they differ, and each Gram matrix has its own number of "
             "positions.",
             _article_style_loss,
         ),
         (
-            "right where both maps have the same size. Here they differ, and you divided both Gram matrices by the "
+            "right when both maps have the same size. Here they differ, and you divided both Gram matrices by the "
             "number of positions of the style image.",
             lambda generated, style: _article_style_loss(style, generated),
         ),
@@ -99,13 +96,10 @@ check_weighted_sum = Exercise(
     },
     (
         (
-            "every layer counts the same in your sum; use the weights.",
+            "every layer counts the same in your sum. Use the weights.",
             lambda layer_losses, weights: np.sum(layer_losses),
         ),
-        (
-            "this is the plain mean of the losses; use the weights.",
-            lambda layer_losses, weights: np.mean(layer_losses),
-        ),
+        ("this is the plain mean of the losses. Use the weights.", lambda layer_losses, weights: np.mean(layer_losses)),
         (
             "you divided by the sum of the weights. The article takes the weights as they are.",
             lambda layer_losses, weights: np.average(layer_losses, weights=weights),
@@ -115,7 +109,7 @@ check_weighted_sum = Exercise(
             lambda layer_losses, weights: np.mean(weights * layer_losses),
         ),
         (
-            "the products are right; one number is wanted, their sum.",
+            "the products are right, but the result should be one number: their sum.",
             lambda layer_losses, weights: weights * layer_losses,
         ),
     ),
@@ -130,19 +124,17 @@ check_balanced_weights = Exercise(
         "orders of magnitude": (np.array([5e5, 1e9, 2e10, 3e9, 1e6], np.float32),),
     },
     (
-        *(
-            ("the products w_l · E_l are all equal, but the weights do not sum to 1.", wrong)
-            for wrong in (
-                lambda layer_losses: 1 / layer_losses,
-                lambda layer_losses: 1 / (len(layer_losses) * layer_losses),
-                lambda layer_losses: np.sum(layer_losses) / layer_losses,
-                lambda layer_losses: np.mean(layer_losses) / layer_losses,
-                lambda layer_losses: np.max(layer_losses) / layer_losses,
-                lambda layer_losses: np.min(layer_losses) / layer_losses,
-            )
+        (
+            "the products w_l · E_l are all equal, but the weights don't sum to 1.",
+            lambda layer_losses: 1 / layer_losses,
+            lambda layer_losses: 1 / (len(layer_losses) * layer_losses),
+            lambda layer_losses: np.sum(layer_losses) / layer_losses,
+            lambda layer_losses: np.mean(layer_losses) / layer_losses,
+            lambda layer_losses: np.max(layer_losses) / layer_losses,
+            lambda layer_losses: np.min(layer_losses) / layer_losses,
         ),
         (
-            "the other way round: here the layer with the largest loss gets the largest weight.",
+            "it's the other way round: here the layer with the largest loss gets the largest weight.",
             lambda layer_losses: layer_losses / np.sum(layer_losses),
         ),
         (

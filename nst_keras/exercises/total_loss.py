@@ -6,6 +6,10 @@ from nst_keras import losses
 from nst_keras.exercises.check import Exercise, small_features
 
 
+def _pixels(image):
+    return np.float32(image.shape[1] * image.shape[2])
+
+
 def _squared_steps(image, distance=np.square):
     """The steps down and the steps right of total variation, squared, one by one."""
     return distance(image[:, 1:] - image[:, :-1]), distance(image[:, :, 1:] - image[:, :, :-1])
@@ -13,11 +17,11 @@ def _squared_steps(image, distance=np.square):
 
 def _total_variation(image, distance=np.square):
     down, right = _squared_steps(image, distance)
-    return (np.sum(down) + np.sum(right)) / np.float32(image.shape[1] * image.shape[2])
+    return (np.sum(down) + np.sum(right)) / _pixels(image)
 
 
 def _balanced_content_loss(generated, content):
-    return losses.content_loss(generated, content) / (content.shape[1] * content.shape[2])
+    return losses.content_loss(generated, content) / _pixels(content)
 
 
 def _half_square_sum(generated, content):
@@ -44,11 +48,11 @@ check_total_loss = Exercise(
             "α and β are swapped. Which of them belongs to the content?",
             lambda content, style, alpha, beta: alpha * style + beta * content,
         ),
-        ("the style counts with its own weight too.", lambda content, style, alpha, beta: alpha * content + style),
-        ("the content counts with its own weight too.", lambda content, style, alpha, beta: content + beta * style),
-        ("neither weight plays a part.", lambda content, style, alpha, beta: content + style),
+        ("the style has a weight of its own, too.", lambda content, style, alpha, beta: alpha * content + style),
+        ("the content has a weight of its own, too.", lambda content, style, alpha, beta: content + beta * style),
+        ("both weights are missing.", lambda content, style, alpha, beta: content + style),
         (
-            "you multiplied the two parts. Then a loss of 0 in one of them would hide the other.",
+            "you multiplied the two parts. A loss of 0 in one of them would then hide the other.",
             lambda content, style, alpha, beta: alpha * content * beta * style,
         ),
         (
@@ -79,11 +83,8 @@ check_balanced_content_loss = Exercise(
             lambda generated, content: _half_square_sum(generated, content) / content.size,
         ),
         (
-            "you divided by one side of the map only. The loss grows with both.",
+            "you divided by only one side of the map. The loss grows with both.",
             lambda generated, content: _half_square_sum(generated, content) / content.shape[1],
-        ),
-        (
-            "you divided by one side of the map only, its width. The loss grows with both.",
             lambda generated, content: _half_square_sum(generated, content) / content.shape[2],
         ),
         (
@@ -103,10 +104,8 @@ check_balanced_content_loss = Exercise(
             lambda generated, content: 2 * _balanced_content_loss(generated, content),
         ),
         (
-            "you divided by M². That belongs to the style loss, where M comes in with each of two Gram matrices.",
-            lambda generated, content: (
-                _balanced_content_loss(generated, content) / (content.shape[1] * content.shape[2])
-            ),
+            "you divided by M². That belongs to the style loss, where each of the two Gram matrices brings its own M.",
+            lambda generated, content: _balanced_content_loss(generated, content) / _pixels(content),
         ),
     ),
 )
@@ -121,32 +120,29 @@ check_total_variation = Exercise(
     },
     (
         (
-            "you took the steps as they are, without their sign. Here they are squared.",
+            "you took the absolute values of the steps. Here they are squared.",
             lambda image: _total_variation(image, np.abs),
         ),
         (
-            "this is the sum. Divided by the number of pixels, it does not depend on the size of the image.",
+            "this is the sum, and it grows with the size of the image. Divide it by the number of pixels.",
             lambda image: np.sum(_squared_steps(image)[0]) + np.sum(_squared_steps(image)[1]),
         ),
         (
-            "you took a step from the last row or column back to the first one, as np.roll does. Those two pixels are "
-            "not neighbours.",
-            lambda image: (
-                np.sum((image - np.roll(image, 1, axis=1)) ** 2 + (image - np.roll(image, 1, axis=2)) ** 2)
-                / np.float32(image.shape[1] * image.shape[2])
-            ),
+            "you also took a step from the last row or column back to the first, as np.roll does. Those pixels aren't "
+            "neighbours.",
+            lambda image: sum(np.sum((image - np.roll(image, 1, axis)) ** 2) for axis in (1, 2)) / _pixels(image),
         ),
         (
-            "only the steps down are there. (Axis 0 is the batch; without an axis np.diff takes the channels.)",
-            lambda image: np.sum(_squared_steps(image)[0]) / np.float32(image.shape[1] * image.shape[2]),
+            "the steps to the right are missing. (Axis 0 is the batch; without an axis np.diff takes the channels.)",
+            lambda image: np.sum(np.diff(image, axis=1) ** 2) / _pixels(image),
         ),
         (
-            "only the steps to the right are there. (Axis 0 is the batch; without an axis np.diff takes the channels.)",
-            lambda image: np.sum(_squared_steps(image)[1]) / np.float32(image.shape[1] * image.shape[2]),
+            "the steps down are missing. (Axis 0 is the batch; without an axis np.diff takes the channels.)",
+            lambda image: np.sum(np.diff(image, axis=2) ** 2) / _pixels(image),
         ),
         (
             "without an axis np.diff takes the last one, the channels. Neighbours lie in the same channel.",
-            lambda image: 2 * np.sum(np.diff(image) ** 2) / np.float32(image.shape[1] * image.shape[2]),
+            lambda image: 2 * np.sum(np.diff(image) ** 2) / _pixels(image),
         ),
         (
             "there are fewer steps than pixels, and np.mean divided by the number of steps. Divide by the pixels.",

@@ -22,23 +22,23 @@ check_normalised_step = Exercise(
             lambda image, gradient, rate: _normalised_step(image, -gradient, rate),
         ),
         (
-            "some values have left [0, 1], and no longer are colours.",
+            "some values have left the range 0 to 1 and are no longer colours.",
             lambda image, gradient, rate: image - rate * gradient / np.mean(np.abs(gradient)),
         ),
         (
-            "you divided by the largest slope. The mean is wanted, so that the average pixel moves by the rate.",
+            "you divided by the largest slope. Use the mean instead, so that the average pixel moves by the rate.",
             lambda image, gradient, rate: np.clip(image - rate * gradient / np.max(np.abs(gradient)), 0, 1),
         ),
         (
-            "you divided by the length of the whole gradient. The mean does not depend on the number of pixels.",
+            "you divided by the length of the whole gradient, which grows with the number of pixels. The mean doesn't.",
             lambda image, gradient, rate: np.clip(image - rate * gradient / np.linalg.norm(gradient), 0, 1),
         ),
         (
-            "you kept only the sign, so every pixel moves equally far. Here steeper slopes still go further.",
+            "you kept only the sign, so every pixel moves equally far. Steeper slopes should still go further.",
             lambda image, gradient, rate: np.clip(image - rate * np.sign(gradient), 0, 1),
         ),
         (
-            "in your mean the slopes up and the slopes down cancel. How steep a slope is does not depend on its sign.",
+            "upward and downward slopes cancel in your mean. The sign of a slope doesn't say how steep it is.",
             lambda image, gradient, rate: np.clip(image - rate * gradient / np.mean(gradient), 0, 1),
         ),
         (
@@ -69,30 +69,26 @@ check_first_adam_step = Exercise(
     },
     (
         (
-            "v̂ is a mean of squares. What must be done to it before it can be compared with m̂?",
+            "v̂ is a mean of squares. What do you have to do to it before you can compare it with m̂?",
             lambda gradient, rate: -rate * gradient / (gradient**2 + 1e-7),
         ),
         (
-            "m and v start from 0 and are still too small after one step. The formula has two lines that repair that.",
+            "m and v start at 0 and are still too small after one step. The formula has two lines that correct this.",
             lambda gradient, rate: -rate * 0.1 * gradient / (np.sqrt(0.001 * gradient**2) + 1e-7),
         ),
+        ("this change goes uphill.", lambda gradient, rate: -_first_adam_step(gradient, rate)),
         (
-            "this change goes uphill.",
-            lambda gradient, rate: -_first_adam_step(gradient, rate),
-        ),
-        (
-            "right for every slope but the smallest. ε is added to the root, not under it.",
+            "right for all but the smallest slopes. Add ε to the root, not inside it.",
             lambda gradient, rate: -rate * gradient / np.sqrt(gradient**2 + 1e-7),
         ),
-        *(
-            (
-                "right for every slope but the smallest. Your ε has another value.",
-                lambda gradient, rate, epsilon=epsilon: -rate * gradient / (np.abs(gradient) + epsilon),
-            )
-            for epsilon in (1e-8, 1e-6, 1e-5)
+        (
+            "right for all but the smallest slopes. Your ε has the wrong value.",
+            lambda gradient, rate: -rate * gradient / (np.abs(gradient) + 1e-8),
+            lambda gradient, rate: -rate * gradient / (np.abs(gradient) + 1e-6),
+            lambda gradient, rate: -rate * gradient / (np.abs(gradient) + 1e-5),
         ),
         (
-            "right for every slope but the smallest: what does ε do to a slope as small as itself?",
+            "right for all but the smallest slopes. What does ε do to a slope as small as itself?",
             lambda gradient, rate: -rate * np.sign(gradient),
         ),
         ("0 divided by 0 is not a number. One letter of the formula prevents it.", _first_adam_step_without_epsilon),
@@ -114,19 +110,19 @@ check_stage_sizes = Exercise(
     {"400 pixels, 5 stages": (400, 5), "320 pixels, 4 stages": (320, 4), "one stage": (240, 1)},
     (
         (
-            "your list goes from fine to coarse. The run starts with the smallest picture.",
+            "your list goes from large to small. The run starts with the smallest picture.",
             lambda size, stages: _stage_sizes(size, stages)[::-1],
         ),
         (
-            "your sides double from stage to stage. It is the number of pixels that should double.",
+            "your sides double from stage to stage. The number of pixels should double instead.",
             lambda size, stages: [round(size / 2**stage) for stage in reversed(range(stages))],
         ),
         (
-            "you cut the fraction off. Take the nearest whole number.",
+            "you cut off the fraction. Take the nearest whole number.",
             lambda size, stages: [int(size / 2 ** (stage / 2)) for stage in reversed(range(stages))],
         ),
         (
-            "your last stage does not reach the full size.",
+            "your last stage doesn't reach the full size.",
             lambda size, stages: [round(size / 2 ** (stage / 2)) for stage in range(stages, 0, -1)],
         ),
     ),
