@@ -6,7 +6,7 @@ from collections import Counter
 from cosmic_ray.work_db import WorkDB, use_db
 from cosmic_ray.work_item import TestOutcome, WorkerOutcome
 
-LOWEST = 85  # per cent
+LOWEST = {"nst_keras/objective.py": 90, "nst_keras/descent.py": 90}  # per cent; 85 elsewhere
 
 made, caught = Counter(), Counter()
 with use_db("mutants.sqlite", WorkDB.Mode.open) as database:
@@ -21,4 +21,4 @@ with use_db("mutants.sqlite", WorkDB.Mode.open) as database:
             print(result.diff, end="\n\n")
 for path in made:
     print(f"{path}: {caught[path]} of {made[path]} mutants caught, {caught[path] / made[path]:.1%}")
-sys.exit(not made or any(100 * caught[path] < LOWEST * made[path] for path in made))
+sys.exit(not made or any(100 * caught[path] < LOWEST.get(str(path), 85) * made[path] for path in made))

@@ -35,7 +35,7 @@ check_content_loss = Exercise(
         ),
         ("you took the mean of the squares. The formula has their sum.", lambda f, p: np.mean((f - p) ** 2) / 2),
         (
-            "you added the absolute differences. In the formula one large difference counts more than a few small ones.",
+            "you added the absolute differences. In the formula a large difference counts more than a few small ones.",
             lambda f, p: np.sum(np.abs(f - p)) / 2,
         ),
         ("this is the length of the difference. The loss has no root.", lambda f, p: np.sqrt(np.sum((f - p) ** 2))),
