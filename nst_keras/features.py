@@ -129,6 +129,8 @@ class FeatureExtractor:
         check_eager()
         self.layers = (layers,) if isinstance(layers, str) else tuple(layers)
         vgg16 = load_vgg16() if vgg16 is None else vgg16
+        if not isinstance(vgg16, keras.Model):
+            raise ValueError(f"vgg16 is a model from load_vgg16, not {vgg16!r}.")
         names = [layer.name for layer in vgg16.layers[1:]]
         check_layers(self.layers, names)
         outputs = {layer: vgg16.get_layer(layer).output for layer in self.layers}

@@ -117,8 +117,8 @@ CODE = re.compile(
     r"\w\(|\w\[|\[[.:-]|::|\*\*|//|@|==|[-+*/]=|\w\.T\b|\d\.?e-?\d|lambda|return "  # calls, indices, operators
     r"|\w\s+[-+*/]\s+[^\W\d]|[^\W\d]\s+[-+*/]\s+\w|[^\W\d]\w*[*/+][^\W\d]|\)\s*[-+*/]"  # arithmetic with names
 )
-NAMED = re.compile(r"\b(?:np|tf|numpy|tensorflow)\.([\w.]+\w)|`([^`]+)`")
-ENGLISH = {"sum", "mean", "square", "where", "positions", "shape", "mean_gram_matrix", "features"}
+NAMED = re.compile(r"\b(?:np|tf|numpy|tensorflow)\.([\w.]+\w)|`(?:np\.|tf\.)?([^`]+)`")
+ENGLISH = {"mean", "positions", "square", "where"}  # and builtins like "sum": in a hint, words rather than code
 
 
 def operations(function, seen=()):
@@ -300,7 +300,7 @@ def test_an_answer_cannot_hide_what_is_wrong_in_it():
     check = exercises.check_gram_matrix
 
     def masked(features):
-        right = np.ma.array(check.reference(features))
+        right = np.ma.array(np.copy(check.reference(features)))
         right[0, 0] = -1
         right[0, 0] = np.ma.masked
         return right

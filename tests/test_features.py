@@ -227,3 +227,9 @@ def test_weights_may_lie_in_the_home_folder(tmp_path, monkeypatch, vgg16):
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     (tmp_path / "own.weights.h5").write_bytes(BUNDLED_WEIGHTS.read_bytes())
     np.testing.assert_array_equal(load_vgg16("~/own.weights.h5").get_weights()[0], vgg16.get_weights()[0])
+
+
+@pytest.mark.parametrize("vgg16", ["imagenet", load_vgg16, 16])
+def test_what_is_no_model_is_refused(vgg16):
+    with pytest.raises(ValueError, match="^vgg16 is a model from load_vgg16, not "):
+        FeatureExtractor("block1_conv1", vgg16)
