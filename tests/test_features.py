@@ -231,5 +231,5 @@ def test_weights_may_lie_in_the_home_folder(tmp_path, monkeypatch, vgg16):
 
 @pytest.mark.parametrize("vgg16", ["imagenet", load_vgg16, 16])
 def test_what_is_no_model_is_refused(vgg16):
-    with pytest.raises(ValueError, match="^vgg16 is a model from load_vgg16, not "):
+    with pytest.raises(ValueError, match=r"^vgg16 is a model from load_vgg16, not "):
         FeatureExtractor("block1_conv1", vgg16)
