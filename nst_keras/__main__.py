@@ -119,6 +119,8 @@ def main(arguments=None):
 def run(options, recipe):
     """Check everything that needs no TensorFlow, which takes seconds; then paint, save, and return the exit status."""
     output, gif = Path(os.path.expanduser(options.output)), options.gif and Path(os.path.expanduser(options.gif))
+    if "-" in (options.content, options.style) and sys.stdin is None:
+        raise ValueError("A picture is to come from stdin, but stdin is closed; name a file instead.")
     if options.content == options.style == "-":
         raise ValueError("Only one of the two pictures can come from stdin; name a file for the other.")
     checkpoint_path = Checkpoint(output, {}).path
@@ -164,11 +166,11 @@ def open_pictures(options, recipe):
 
 def stylise(output, gif, checkpoint, content, style, recipe, done, options):
     """Transfer the style, save what came out, and return the exit status."""
-    from nst_keras import load_vgg16, plotting, to_pil, transfer_style
-
-    frames = []
-    callbacks = [checkpoint.save_now_and_then, *([film_into(frames)] if gif else [])]
     with stopped_by_signals() as stop:
+        from nst_keras import load_vgg16, plotting, to_pil, transfer_style  # takes seconds
+
+        frames = []
+        callbacks = [checkpoint.save_now_and_then, *([film_into(frames)] if gif else [])]
         image, history = transfer_style(
             content,
             style,

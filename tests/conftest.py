@@ -1,4 +1,5 @@
 import os
+import signal
 import subprocess
 import threading
 
@@ -9,6 +10,9 @@ import pytest
 
 from nst_keras import load_image, load_vgg16
 from nst_keras._tensorflow import keras
+
+# A shell starts what runs in the background with Ctrl-C ignored, and then so do its children.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

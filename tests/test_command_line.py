@@ -484,6 +484,12 @@ def test_only_one_picture_can_come_from_stdin(tmp_path, capsys):
     )
 
 
+def test_a_closed_stdin_is_said(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdin", None)
+    assert main(["-", "poppies", "-o", str(tmp_path / "out.png")]) == 2
+    assert "stdin is closed; name a file instead" in capsys.readouterr().err
+
+
 def test_a_run_does_not_go_on_with_another_picture_of_the_same_name(tmp_path, monkeypatch, capsys):
     from nst_keras import training
 
