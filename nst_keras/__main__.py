@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 
-from nst_keras.checkpoints import Checkpoint, fingerprint
+from nst_keras.checkpoints import Checkpoint, fingerprint, path_beside
 from nst_keras.pictures import BUNDLED, check_output_path, find_picture, open_picture, shape_of
 from nst_keras.progress import SafeStream
 from nst_keras.recipe import OPTIMIZERS, Recipe, check_layers, check_sides, layer_weights, smallest_side
@@ -120,11 +120,10 @@ def run(options, recipe):
     """Check everything that needs no TensorFlow, which takes seconds; then paint, save, and return the exit status."""
     output, gif = Path(os.path.expanduser(options.output)), options.gif and Path(os.path.expanduser(options.gif))
     if "-" in (options.content, options.style) and sys.stdin is None:
-        raise ValueError("A picture is to come from stdin, but stdin is closed; name a file instead.")
+        raise ValueError("No picture can come from stdin, because stdin is closed; name a file instead.")
     if options.content == options.style == "-":
         raise ValueError("Only one of the two pictures can come from stdin; name a file for the other.")
-    checkpoint_path = Checkpoint(output, {}).path
-    check_files(output, gif, options, checkpoint_path)
+    check_files(output, gif, options)
     content, style = open_pictures(options, recipe)
     arguments = {"content": options.content, "style": options.style, **asdict(recipe)}
     arguments |= {"weights": options.weights, "pooling": options.pooling}
@@ -138,12 +137,12 @@ def run(options, recipe):
     return stylise(output, gif, checkpoint, content, style, recipe, done, options)
 
 
-def check_files(output, gif, options, checkpoint):
+def check_files(output, gif, options):
     """Refuse what cannot be written, or would destroy what is there."""
     for path in filter(None, (output, gif)):
         check_output_path(path, animation=path is gif)
         if path.exists() and not (options.overwrite or options.resume):
-            or_resume = ", or --resume to go on with the run" if checkpoint.exists() else ""
+            or_resume = ", or --resume to go on with the run" if path_beside(output).exists() else ""
             raise FileExistsError(f"{path} exists; choose another name, or add --overwrite{or_resume}.")
         for name in ("content", "style"):
             source = vars(options)[name]
@@ -236,7 +235,7 @@ def stopped_by_signals():
     before = {}
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)  # Windows has no SIGHUP
-        if number and signal.getsignal(number) != signal.SIG_IGN:  # under nohup it is to be ignored
+        if number and signal.getsignal(number) != signal.SIG_IGN:  # nohup wants it ignored
             before[number] = signal.signal(number, answer)
     try:
         yield stop

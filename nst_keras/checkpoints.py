@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import numpy as np
 
-from nst_keras.pictures import pixels_of, replacing
+from nst_keras.pictures import replacing
 
 SECONDS_BETWEEN_CHECKPOINTS = 10
 
@@ -15,6 +15,11 @@ SECONDS_BETWEEN_CHECKPOINTS = 10
 def fingerprint(picture):
     """A few letters that tell one picture from another, of what `open_picture` returns."""
     return hashlib.sha256(np.ascontiguousarray(picture)).hexdigest()[:16]
+
+
+def path_beside(output):
+    """Where the checkpoint of a run lies that saves its picture as `output`."""
+    return output.parent / (output.name + ".checkpoint.npz")
 
 
 class Checkpoint:
@@ -26,7 +31,7 @@ class Checkpoint:
     """
 
     def __init__(self, output, arguments):
-        self.path = output.parent / (output.name + ".checkpoint.npz")
+        self.path = path_beside(output)
         self.arguments = json.loads(json.dumps(arguments))  # as they come back: tuples as lists
         self.saved = time.monotonic()
         self.latest = None
@@ -55,7 +60,6 @@ class Checkpoint:
         try:
             with np.load(self.path, allow_pickle=False) as saved:
                 arguments, step, image = dict(json.loads(str(saved["arguments"]))), int(saved["step"]), saved["image"]
-            pixels_of(image)
         except Exception as error:  # a damaged file raises anything
             raise ValueError(f"{self.path} is damaged ({error}); delete it and start again.") from error
         now = self.arguments

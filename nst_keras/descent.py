@@ -1,7 +1,7 @@
 """How an image moves: the gradient on its pixels, and ways downhill as generators of (image, losses), step by step.
 
 `evaluate(image)` gives the losses as {name: float} and the gradient of the total loss. A generator yields after every
-step; who wants to stop just stops asking.
+step; to stop, just stop asking.
 """
 
 from contextlib import contextmanager, suppress
@@ -65,9 +65,9 @@ def steps_of(optimizer, evaluate, image, steps, steps_before=0):
         steps: how many at the most.
         steps_before: how many the run has made at smaller sizes: a learning rate schedule goes on from there.
     """
-    if isinstance(optimizer, str) and optimizer == "lbfgs":
+    if optimizer == "lbfgs":
         return lbfgs(evaluate, image, steps)
-    if isinstance(optimizer, str):
+    if optimizer == "adam":
         optimizer = keras.optimizers.Adam(learning_rate=ADAM_RATE)
     return keras_steps(optimizer, evaluate, image, steps, steps_before)
 
@@ -146,7 +146,7 @@ def keras_steps(optimizer, evaluate, image, steps, steps_before=0):
     _check_finite(losses, gradient)
     with _for_these_pixels(optimizer, pixels, steps_before) as optimizer:
         for step in range(1, steps + 1):
-            # Does something only in optimizers that keep small gradients in the range of 16 bits: they divide again.
+            # Only an optimizer with a loss scale multiplies here; it divides again when it applies the gradient.
             optimizer.apply_gradients([(optimizer.scale_loss(gradient), pixels)])
             if step == steps:
                 optimizer.finalize_variable_values([pixels])  # the averaged pixels, where the optimizer averages

@@ -1,6 +1,5 @@
 """How much memory a picture needs, and how much there is."""
 
-import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,7 +17,7 @@ def check_memory(height, width, number_bytes):
     needed = BYTES_PER_PIXEL[number_bytes] * (height + 2 * MARGIN) * (width + 2 * MARGIN)
     free = free_memory()
     if needed > free:
-        largest = int(max(height, width) * (max(free, 0) / needed) ** 0.5)
+        largest = int(max(height, width) * (free / needed) ** 0.5)
         raise MemoryError(
             f"A picture of {width}×{height} pixels needs about {needed / 1e9:.1f} GB of memory, and "
             f"{free / 1e9:.1f} GB are free. size={largest} would fit."
@@ -64,4 +63,4 @@ def _left_in_address_space():
 
         limit, _ = resource.getrlimit(resource.RLIMIT_AS)
         if limit != resource.RLIM_INFINITY:
-            yield limit - psutil.Process(os.getpid()).memory_info().vms
+            yield limit - psutil.Process().memory_info().vms

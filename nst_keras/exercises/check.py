@@ -38,7 +38,7 @@ class Exercise:
     def __post_init__(self):
         for value in (value for arguments in self.cases.values() for value in arguments):
             if isinstance(value, np.ndarray):
-                value.flags.writeable = False  # who looks at a case and tries things on it must not change the check
+                value.flags.writeable = False  # experiments with a case cannot change the check
 
     def __call__(self, answer):
         if not callable(answer):
