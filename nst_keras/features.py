@@ -77,8 +77,7 @@ def load_vgg16(weights="bundled", pooling="max"):
             raise ValueError(f"{_no_weights(path)} ({error}).") from error
         if any(np.isnan(values).any() for values in vgg16.get_weights()):
             raise ValueError(f"{_no_weights(path)} (some layers are missing).")
-    if pooling == "average":
-        vgg16 = _with_average_pooling(vgg16)
+    vgg16 = _frozen(vgg16, pooling)
     vgg16.trainable = False
     return vgg16
 
@@ -97,15 +96,70 @@ def _sha256(path):
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _with_average_pooling(vgg16):
-    def replace(layer):
-        if isinstance(layer, keras.layers.MaxPooling2D):
-            return keras.layers.AveragePooling2D(pool_size=2, strides=2, name=layer.name)
-        return layer.__class__.from_config(layer.get_config())
+class FrozenConv2D(keras.layers.Conv2D):
+    """A convolution of stride 1, padded, whose kernels stay as they are: its gradient is a convolution forwards.
 
-    averaging = keras.models.clone_model(vgg16, clone_function=replace)
-    averaging.set_weights(vgg16.get_weights())
-    return averaging
+    The gradient on the input is the gradient on the output, convolved with the kernels turned by 180°, input and output
+    channels exchanged. TensorFlow's own way there takes up to twice as long on a processor; the result is the same.
+    """
+
+    def convolution_op(self, inputs, kernel):
+        kernel = tf.convert_to_tensor(kernel)
+
+        def gradient(upstream):
+            with tf.init_scope():  # once for every tf.function, not in each of its runs
+                turned = tf.transpose(self.kernel[::-1, ::-1], (0, 1, 3, 2))
+            return _convolve(upstream, tf.cast(turned, upstream.dtype))
+
+        return tf.custom_gradient(lambda inputs: (_convolve(inputs, kernel), gradient))(inputs)
+
+
+class FrozenMaxPooling2D(keras.layers.MaxPooling2D):
+    """Pooling by 2×2, whose gradient goes to the largest of four; where several are the largest, in equal parts.
+
+    TensorFlow's own MaxPoolGrad gives all of it to the first of them, and takes twice as long on a processor.
+    """
+
+    def call(self, inputs):
+        @tf.custom_gradient
+        def pool(inputs):
+            largest = super(FrozenMaxPooling2D, self).call(inputs)
+
+            def gradient(upstream):
+                _, height, width, channels = tf.unstack(tf.shape(largest))
+                even = inputs[:, : 2 * height, : 2 * width]  # a last odd row or column is in no pool
+                fours = tf.reshape(even, (-1, 2, width, 2, channels))
+                is_largest = fours == tf.reshape(largest, (-1, 1, width, 1, channels))
+                share = tf.nn.avg_pool2d(tf.reshape(tf.cast(is_largest, upstream.dtype), tf.shape(even)), 2, 2, "VALID")
+                each = tf.reshape(upstream / (4 * share), (-1, 1, width, 1, channels))
+                passed_on = tf.reshape(tf.where(is_largest, each, 0), tf.shape(even))
+                odd = tf.shape(inputs) - tf.shape(even)
+                return tf.pad(passed_on, tf.stack([tf.zeros_like(odd), odd], axis=1))
+
+            return largest, gradient
+
+        return pool(inputs)
+
+
+def _convolve(inputs, kernel):
+    return tf.nn.conv2d(inputs, kernel, strides=1, padding="SAME")
+
+
+def _frozen(vgg16, pooling):
+    """The same network, made of layers for a gradient on the pixels alone."""
+
+    def replace(layer):
+        kind = type(layer)
+        if kind is keras.layers.Conv2D:
+            kind = FrozenConv2D
+        elif kind is keras.layers.MaxPooling2D:
+            kind = FrozenMaxPooling2D if pooling == "max" else keras.layers.AveragePooling2D
+            return kind(pool_size=2, strides=2, name=layer.name)
+        return kind.from_config(layer.get_config())
+
+    frozen = keras.models.clone_model(vgg16, clone_function=replace)
+    frozen.set_weights(vgg16.get_weights())
+    return frozen
 
 
 class FeatureExtractor:

@@ -31,8 +31,7 @@ def gram_matrix(features):
                [ 2.,  4.]])
     """
     features = _as_features(features, "features")
-    by_position = tf.reshape(features, (-1, features.shape[-1]))
-    return tf.matmul(by_position, by_position, transpose_a=True)
+    return _products_of_channels(tf.reshape(features, (-1, features.shape[-1])))
 
 
 def content_loss(generated, content):
@@ -196,6 +195,16 @@ def weighted_sum(layer_losses, layer_weights=None):
             f"and layers {sorted(layer_losses)}."
         )
     return sum(layer_weights[layer] * loss for layer, loss in layer_losses.items())
+
+
+@tf.custom_gradient
+def _products_of_channels(by_position):
+    """FᵀF of an array (positions, channels). Its gradient is F (D + Dᵀ): one product where TensorFlow makes two."""
+
+    def gradient(upstream):
+        return tf.matmul(by_position, upstream + tf.transpose(upstream))
+
+    return tf.matmul(by_position, by_position, transpose_a=True), gradient
 
 
 def _as_features(value, name):

@@ -5,7 +5,7 @@ import pytest
 
 from nst_keras import FeatureExtractor, load_image, load_vgg16
 from nst_keras._tensorflow import keras, tf
-from nst_keras.features import BUNDLED_WEIGHTS
+from nst_keras.features import BUNDLED_WEIGHTS, FrozenMaxPooling2D
 
 
 def test_shapes_of_the_article(vgg16):
@@ -66,6 +66,67 @@ def test_average_pooling_takes_the_mean_where_max_takes_the_largest(vgg16, conte
     np.testing.assert_allclose(before["block1_pool"][0, :21], squares.mean(axis=(1, 3)), rtol=1e-5, atol=1e-4)
     highest = FeatureExtractor(layers, vgg16)(content)["block1_pool"]
     np.testing.assert_array_equal(highest[0, :21], squares.max(axis=(1, 3)))
+
+
+@pytest.fixture(scope="module")
+def plain_vgg16(vgg16):
+    """The same network as Keras makes it, with TensorFlow's own gradients."""
+    plain = keras.applications.VGG16(include_top=False, weights=None)
+    plain.set_weights(vgg16.get_weights())
+    return plain
+
+
+def squares(extract, image):
+    return sum(tf.reduce_mean(tf.square(values)) for values in extract(image).values())
+
+
+def gradient_and_curvature(extract, image, direction):
+    """The gradient of the mean squares, and the second derivatives times a direction."""
+    with tf.GradientTape() as outer:
+        outer.watch(image)
+        with tf.GradientTape() as inner:
+            inner.watch(image)
+            loss = squares(extract, image)
+        gradient = inner.gradient(loss, image)
+        along = tf.reduce_sum(gradient * direction)
+    return gradient, outer.gradient(along, image)
+
+
+def test_gradients_are_those_of_tensorflow(vgg16, plain_vgg16):
+    layers = ("block1_conv1", "block2_conv2", "block5_pool")
+    images = tf.concat([load_image("cat", size=75), 1 - load_image("cat", size=75)], axis=0)
+    assert images.shape == (2, 50, 75, 3)  # 75 and 25 are odd: their last columns and rows are in no pool
+    direction = tf.random.stateless_uniform(images.shape, seed=(1, 2))
+    found, expected = (
+        gradient_and_curvature(FeatureExtractor(layers, network), images, direction) for network in (vgg16, plain_vgg16)
+    )
+    for values, right in zip(found, expected, strict=True):
+        assert tf.norm(values - right) < 1e-5 * tf.norm(right)
+
+
+def test_gradients_of_a_function_that_takes_any_size(vgg16):
+    extract = FeatureExtractor("block3_conv1", vgg16)
+
+    @tf.function(input_signature=[tf.TensorSpec((1, None, None, 3))])
+    def gradient(image):
+        return tf.gradients(squares(extract, image), image)[0]
+
+    for shape in ((13, 22), (16, 9)):
+        image = load_image("cat", size=24)[:, : shape[0], : shape[1]]
+        expected, _ = gradient_and_curvature(extract, image, image)
+        np.testing.assert_allclose(gradient(image), expected, rtol=1e-3, atol=1e-5 * np.abs(expected).max())
+
+
+def test_the_gradient_of_pooling_by_hand():
+    values = tf.constant([[1.0, 5, 3], [2, 4, 3], [7, 7, 0], [7, 1, 0], [9, 9, 9]])[None, ..., None]
+    with tf.GradientTape() as tape:
+        tape.watch(values)
+        largest = FrozenMaxPooling2D()(values)
+        total = tf.reduce_sum(largest * tf.constant([[10.0], [6]])[None, ..., None])
+    np.testing.assert_array_equal(largest[0, ..., 0], [[5], [7]])
+    # The 5 is the largest of its four. Three sevens share alike. What is left over at the odd borders is in no pool.
+    expected = [[0, 10, 0], [0, 0, 0], [2, 2, 0], [2, 0, 0], [0, 0, 0]]
+    np.testing.assert_allclose(tape.gradient(total, values)[0, ..., 0], expected, rtol=1e-6)
 
 
 def test_weights_can_be_a_path(tmp_path, vgg16):
@@ -168,7 +229,7 @@ def test_with_mixed_bfloat16_features_and_gradients_are_about_the_same(vgg16, vg
 def test_a_wrong_layer_is_answered_with_those_that_exist(vgg16):
     with pytest.raises(ValueError, match=r"no layer 'conv1_1'; its layers are block1_conv1, .*block5_pool\."):
         FeatureExtractor(["block1_conv1", "conv1_1"], vgg16)
-    with pytest.raises(ValueError, match="No layer is named"):
+    with pytest.raises(ValueError, match="Name at least one layer of VGG16; its layers are block1_conv1"):
         FeatureExtractor([], vgg16)
 
 

@@ -146,16 +146,34 @@ def central_differences(function, x, step=1e-4):
         lambda x: layer_style_loss(x, np.linspace(0, 1, 40).reshape(1, 2, 5, 4)),
         lambda x: style_loss({"a": x}, {"a": np.linspace(0, 1, 24).reshape(1, 2, 3, 4)}),
         total_variation_loss,
+        lambda x: tf.reduce_sum(gram_matrix(x) * np.arange(16.0).reshape(4, 4)),
     ],
-    ids=["content", "layer style", "style", "total variation"],
+    ids=[
+        "content",
+        "layer style",
+        "style",
+        "total variation",
+        "each entry of a Gram matrix in its own way",
+    ],
 )
-def test_gradient_agrees_with_central_differences(loss):
-    x = np.random.default_rng(0).random((1, 2, 3, 4))
-    with tf.GradientTape() as tape:
-        tensor = tf.constant(x)
-        tape.watch(tensor)
-        value = loss(tensor)
-    np.testing.assert_allclose(tape.gradient(value, tensor), central_differences(loss, x), rtol=1e-6, atol=1e-9)
+def test_gradient_and_curvature_agree_with_central_differences(loss):
+    x, direction = np.random.default_rng(0).random((2, 1, 2, 3, 4))
+
+    def slope(x):
+        """How fast the loss rises in the direction, and the gradient of that."""
+        x = tf.constant(x)
+        with tf.GradientTape() as outer:
+            outer.watch(x)
+            with tf.GradientTape() as inner:
+                inner.watch(x)
+                value = loss(x)
+            gradient = inner.gradient(value, x)
+            slope = tf.reduce_sum(gradient * direction)
+        return slope, gradient, outer.gradient(slope, x)
+
+    _, gradient, curvature = slope(x)
+    np.testing.assert_allclose(gradient, central_differences(loss, x), rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(curvature, central_differences(lambda x: slope(x)[0], x), rtol=1e-6, atol=1e-8)
 
 
 def test_losses_work_inside_tf_function_and_return_scalars():
