@@ -125,8 +125,7 @@ def run(options, recipe):
         raise ValueError("Only one of the two pictures can come from stdin; name a file for the other.")
     check_files(output, gif, options)
     content, style = open_pictures(options, recipe)
-    arguments = {"content": options.content, "style": options.style, **asdict(recipe)}
-    arguments |= {"weights": options.weights, "pooling": options.pooling}
+    arguments = {**asdict(recipe), "weights": options.weights, "pooling": options.pooling}
     arguments |= {"content picture": fingerprint(content), "style picture": fingerprint(style)}
     checkpoint, done = Checkpoint(output, arguments), 0
     if recipe.init not in ("noise", "content"):

@@ -22,7 +22,7 @@ def _import_quietly():
         os.dup2(noise.fileno(), 2)
         try:
             import tensorflow as tf
-        except BaseException:
+        except Exception:  # a Ctrl-C has no need of TensorFlow's remarks
             noise.seek(0)
             os.write(kept, noise.read())
             raise

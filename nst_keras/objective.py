@@ -69,6 +69,8 @@ def loss(sums, style_targets, recipe):
 
 def objective_of(extractor, content, style, recipe):
     """`make_objective` with the weights of a `Recipe`."""
+    if missing := [layer for layer in recipe.content_layers | recipe.style_layers if layer not in extractor.layers]:
+        raise ValueError(f"The extractor does not give {', '.join(missing)}; make it with these layers too.")
     content_features, style_features = extractor(content), extractor(style)
     content_features = {layer: content_features[layer] for layer in recipe.content_layers}
     style_targets = {layer: losses.mean_gram_matrix(style_features[layer]) for layer in recipe.style_layers}

@@ -1,13 +1,15 @@
 """Pictures: files and Pillow, no TensorFlow. What comes in is upright, in sRGB and on white; what goes out is whole."""
 
+import difflib
 import functools
 import io
 import os
+import reprlib
 import secrets
 import tempfile
 import threading
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +56,10 @@ def open_picture(source):
         path = find_picture(source)
         # A pipe can be read only once and from the start, so Pillow cannot look into it and then begin again.
         return _decode(io.BytesIO(path.read_bytes()) if path.is_fifo() else path, path)
-    return _checked_pixels(np.asarray(source))
+    values = np.asarray(source)
+    if values.dtype == object:
+        raise ValueError(f"A picture is a file, the name of a bundled one, or an array, not {reprlib.repr(source)}.")
+    return _checked_pixels(values)
 
 
 def shape_of(picture):
@@ -86,7 +91,11 @@ def find_picture(source):
         raise ValueError(f"{path} is a folder; name a picture in it.")
     if str(source) in BUNDLED:
         return BUNDLED[str(source)]
-    raise FileNotFoundError(f"There is no file {source}, nor a bundled picture of that name ({', '.join(BUNDLED)}).")
+    close = difflib.get_close_matches(str(source), BUNDLED, n=1)
+    meant = f" Did you mean {close[0]}?" if close else ""
+    raise FileNotFoundError(
+        f"There is no file {source}, nor a bundled picture of that name ({', '.join(BUNDLED)}).{meant}"
+    )
 
 
 def fitted_shape(height, width, size):
@@ -156,8 +165,8 @@ def _decode(file, name):
     try:
         with without_warnings():  # remarks on odd metadata
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            picture = file if isinstance(file, Image.Image) else Image.open(file)
-            picture.load()
+            with nullcontext(file) if isinstance(file, Image.Image) else Image.open(file) as picture:
+                picture.load()
             if picture.getexif().get(ExifTags.Base.Orientation, 1) != 1:
                 picture = ImageOps.exif_transpose(picture)
         if 0 in picture.size:

@@ -72,3 +72,9 @@ def test_a_wrong_weight_is_answered_as_in_a_run(vgg16, content, style):
         make_objective(FeatureExtractor("block1_conv1", vgg16), content, style, style_weight=-1)
     with pytest.raises(TypeError, match="positional"):  # which of five numbers would it be?
         make_objective(FeatureExtractor("block1_conv1", vgg16), content, style, 2.0)
+
+
+def test_an_extractor_without_the_layers_is_refused(vgg16, content, style):
+    extractor = FeatureExtractor(["block1_conv1", "block2_conv1"], vgg16)
+    with pytest.raises(ValueError, match=r"The extractor does not give block4_conv2, block3_conv1; make it with"):
+        make_objective(extractor, content, style, style_layers=["block1_conv1", "block3_conv1"])

@@ -1,9 +1,11 @@
 """Where pixels come from: colour profiles, streams, pipes, threads; and how they are written."""
 
+import gc
 import io
 import os
 import threading
 import warnings
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -280,3 +282,31 @@ def test_a_picture_is_decoded_once_on_its_way_to_an_image(tmp_path, monkeypatch)
     monkeypatch.setattr(ImageOps, "exif_transpose", lambda *a, **k: turned.append(a) or transpose(*a, **k))
     load_image(path, size=30)
     assert (len(opened), len(turned)) == (1, 0)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_file_that_is_opened_is_closed(tmp_path, whole):
+    path = tmp_path / "film.gif"
+    frames = [Image.new("RGB", (40, 30), colour) for colour in ("red", "blue", "white")]
+    frames[0].save(path, save_all=True, append_images=frames[1:])
+    if not whole:
+        path.write_bytes(path.read_bytes()[:60])
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        with nullcontext() if whole else pytest.raises(ValueError, match=r"film\.gif cannot be read"):
+            open_picture(path)
+        gc.collect()
+    assert [str(warning.message) for warning in seen] == []
+
+
+def test_a_name_that_is_nearly_that_of_a_bundled_picture_is_guessed():
+    with pytest.raises(FileNotFoundError, match=r"no file great_wav, .*\. Did you mean great_wave\?$"):
+        open_picture("great_wav")
+    with pytest.raises(FileNotFoundError, match=r"nor a bundled picture of that name \([^)]*\)\.$"):
+        open_picture("mona_lisa.jpg")
+
+
+@pytest.mark.parametrize("source", [None, object(), {"path": "cat.jpg"}])
+def test_what_is_no_picture_is_refused(source):
+    with pytest.raises(ValueError, match=r"^A picture is a file, the name of a bundled one, or an array, not "):
+        open_picture(source)
