@@ -19,7 +19,16 @@ import psutil
 import recipes
 from scipy.signal import convolve2d
 
-from nst_keras import FeatureExtractor, load_image, load_vgg16, make_objective, save_image, transfer_style
+from nst_keras import (
+    FeatureExtractor,
+    Recipe,
+    StopTransfer,
+    load_image,
+    load_vgg16,
+    make_objective,
+    save_image,
+    transfer_style,
+)
 from nst_keras._tensorflow import keras, tf
 from nst_keras.descent import gradient_of, steps_of
 from nst_keras.images import resize_image
@@ -151,36 +160,25 @@ def compare(recipe, pixels, seconds, rounds, folder):
     return rows, curves
 
 
-def floor_ratio(size, pairs=7):
-    """A step, against a matrix product with as many multiplications: median of paired measurements."""
+def step_ratio(size, pairs=7):
+    """A step, against its convolutions there and back: twice the forward ones. Median of paired measurements."""
     content, style = load_image(CONTENT, size), load_image(STYLE, size)
     extractor = FeatureExtractor(CONTENT_LAYERS + STYLE_LAYERS)
     evaluate = gradient_of(make_objective(extractor, content, style))
-    products = 0
-    for name, features in FeatureExtractor([layer.name for layer in extractor.model.layers if "conv" in layer.name])(
-        content
-    ).items():
-        positions = np.prod(features.shape[1:3])
-        products += positions * np.prod(extractor.model.get_layer(name).kernel.shape)
-        products += positions * features.shape[-1] ** 2 * (name in STYLE_LAYERS)
-    products *= 2  # forwards, and backwards to the pixels
-    side = 2048
-    matrix = tf.random.stateless_normal((side, side), seed=(0, 0))
-    multiply = tf.function(lambda: tf.matmul(matrix, matrix))
-    repeats = max(1, round(products / side**3))
+    convolutions = [layer for layer in extractor.model.layers if "conv" in layer.name]
+    inputs = keras.Model(extractor.model.input, [layer.input for layer in convolutions])(content * 255.0 - 120.0)
+
+    @tf.function
+    def forwards():
+        return [tf.nn.conv2d(x, layer.kernel, 1, "SAME") for x, layer in zip(inputs, convolutions, strict=True)]
 
     def seconds(function):
         start = time.perf_counter()
         function()
         return time.perf_counter() - start
 
-    seconds(multiply), seconds(lambda: evaluate(content))
-    ratios = []
-    for _ in range(pairs):
-        step = seconds(lambda: evaluate(content))
-        floor = seconds(lambda: [multiply() for _ in range(repeats)]) / repeats * products / side**3
-        ratios.append(step / floor)
-    return median(ratios)
+    seconds(forwards), seconds(lambda: evaluate(content))
+    return median(seconds(lambda: evaluate(content)) / (2 * seconds(forwards)) for _ in range(pairs))
 
 
 # 11 steps fill the memory of L-BFGS.
@@ -234,6 +232,12 @@ def noise_level(image):
     return float(np.sqrt(np.pi / 2) * np.mean(np.abs(convolve2d(grey, mask, mode="valid"))) / 6)
 
 
+def confetti(image):
+    """Coloured dots: how much red − green and blue − green differ from one pixel to the next, in grey levels."""
+    red, green, blue = 255 * np.moveaxis(np.asarray(image[0]), -1, 0)
+    return float(np.mean(np.abs(np.diff([red - green, blue - green]))))
+
+
 def from_noise(size, steps, folder):
     """Coarse to fine, and one size for as many seconds: two rows."""
     vgg16 = load_vgg16()
@@ -243,7 +247,7 @@ def from_noise(size, steps, folder):
 
         def stop_in_time(step, losses, image, start=start, seconds=seconds):
             if time.perf_counter() - start > seconds:
-                raise KeyboardInterrupt
+                raise StopTransfer
 
         image, history = transfer_style(
             CONTENT,
@@ -259,7 +263,7 @@ def from_noise(size, steps, folder):
         save_image(folder / f"from_noise_{name.replace(' ', '_')}.png", image)
         rows.append(
             f"| {name} | {seconds:.0f} | {len(history.epoch)} | {history.history['total_loss'][-1]:.3g} "
-            f"| {noise_level(image):.3f} |"
+            f"| {noise_level(image):.3f} | {confetti(image):.1f} |"
         )
     return rows
 
@@ -281,13 +285,14 @@ def main():
     parser.add_argument("--quick", action="store_true", help="at most five minutes: every row, less of each")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
-    sizes = dict(seconds=25, rounds=1, floors=(256,), memories=(256,), size=128, steps=100)
+    sizes = dict(seconds=25, rounds=1, step_sizes=(256,), memories=(256,), size=128, steps=100)
     if not options.quick:
-        sizes = dict(seconds=np.inf, rounds=3, floors=(256, 512, 1024), memories=(512, 1024, 2048), size=400, steps=400)
+        sizes = dict(seconds=np.inf, rounds=3, step_sizes=(256, 512, 1024), memories=(512, 1024, 2048))
+        sizes |= dict(size=Recipe.size, steps=Recipe.steps)
     measure(options.folder, **sizes)
 
 
-def measure(folder, *, seconds, rounds, floors, memories, size, steps, pixels=None):
+def measure(folder, *, seconds, rounds, step_sizes, memories, size, steps, pixels=None):
     """Measure every row, print each as it comes, and save tables, plot and pictures."""
     lines, curves = [], {}
 
@@ -304,9 +309,9 @@ def measure(folder, *, seconds, rounds, floors, memories, size, steps, pixels=No
             rows = [f"| {recipe.name} | left out: {error.name} is not installed |||||||"]
         say(*rows)
     plot_curves(curves).savefig(folder / "speed.png", dpi=100)
-    say("", "| a step costs, longer side | matrix products of as many operations |", "|---|---|")
-    for side in floors:
-        say(f"| {side} | {floor_ratio(side):.2f} |")
+    say("", "| a step costs, longer side | times its convolutions, there and back |", "|---|---|")
+    for side in step_sizes:
+        say(f"| {side} | {step_ratio(side):.2f} |")
     say("", f"| peak memory, GB: longer side | {' | '.join(POLICIES)} |", "|---|---|---|")
     for side in memories:
         say(f"| {side} | {' | '.join(f'{peak_memory(side, policy) / 1e9:.2f}' for policy in POLICIES)} |")
@@ -315,7 +320,10 @@ def measure(folder, *, seconds, rounds, floors, memories, size, steps, pixels=No
     for name, value in zip(names, start_up(size), strict=True):
         say(f"| {name} | {value:.2f} |")
     say(
-        "", "| from noise | s | steps | total loss | noise |", "|---|---|---|---|---|", *from_noise(size, steps, folder)
+        "",
+        "| from noise | s | steps | total loss | noise | confetti |",
+        "|" + "---|" * 6,
+        *from_noise(size, steps, folder),
     )
     (folder / "speed.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 

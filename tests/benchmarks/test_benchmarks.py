@@ -39,7 +39,7 @@ def test_the_package_runs_adam_on_an_objective_for_as_many_steps_as_planned():
 
 def measured_rows(tmp_path, capsys):
     """The rows of a run in small; the pictures and the file must be there too."""
-    bench.measure(tmp_path, pixels=150, seconds=0.2, rounds=1, floors=(48,), memories=(48,), size=48, steps=2)
+    bench.measure(tmp_path, pixels=150, seconds=0.2, rounds=1, step_sizes=(48,), memories=(48,), size=48, steps=2)
     table = (tmp_path / "speed.md").read_text(encoding="utf-8")
     assert table == capsys.readouterr().out
     rows = [line for line in table.splitlines() if line.startswith("| ")]
@@ -70,6 +70,14 @@ def test_the_noise_level_is_the_deviation_of_white_noise_and_blind_to_edges():
     assert bench.noise_level(edge) == pytest.approx(0, abs=1e-12)
     noise = np.random.default_rng(0).normal(0, 0.1, (1, 64, 64, 1)).repeat(3, axis=-1)
     assert bench.noise_level(noise) == pytest.approx(0.1, rel=0.05)
+
+
+def test_confetti_by_hand():
+    """Two steps from left to right: a grey one, which counts nothing, and one that makes blue 51 levels brighter."""
+    image = np.full((1, 2, 3, 3), 0.2)
+    image[:, :, 1:] = 0.4
+    image[:, :, 2, 2] += 0.2
+    assert bench.confetti(image) == pytest.approx(51 / 4)  # one of two steps, one of two differences
 
 
 def test_a_loss_in_16_bits_ends_a_run_only_if_it_holds_in_32_and_the_question_takes_no_time(monkeypatch):
