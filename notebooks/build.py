@@ -1,6 +1,7 @@
-"""Execute the whole course into a folder: notebooks, web pages with an index, and the pictures they make.
+"""Execute the course into a folder: notebooks, web pages with an index, and the pictures they make.
 
-The pages work without a network: formulas are set by a copy of MathJax that lies beside them.
+The solutions become pages with the outputs they are stored with. The pages work without a network: formulas are set by
+a copy of MathJax that lies beside them.
 """
 
 import re
@@ -73,7 +74,9 @@ def build_pages(build, done):
         start = time.monotonic()
         page = build / name.with_suffix(".html")
         page.parent.mkdir(exist_ok=True)
-        if error := execute(path, build / name):
+        if path.parent != HERE:
+            shutil.copy(path, build / name)
+        elif error := execute(path, build / name):
             print(f"failed\n{error}", file=sys.stderr)
             return 1
         notebook = nbformat.read(build / name, as_version=4)
