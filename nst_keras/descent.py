@@ -7,12 +7,18 @@ step; to stop, just stop asking.
 from contextlib import contextmanager, suppress
 from math import isfinite, log2
 
+import numpy as np
+
 from nst_keras._tensorflow import keras, tf
 from nst_keras.recipe import MIN_WEIGHT, OPTIMIZERS
 
 # L-BFGS remembers this many steps; its first one, without memory, moves the colours by 5 of 255 grey levels on average.
 HISTORY = 10
 FIRST_STEP = 0.02
+# Where L-BFGS knows nothing of the curvature yet, it goes by a smoothed gradient: this much of the gradient itself, and
+# once each blurred by so many pixels (standard deviation). Else single pixels would move first, and shapes later.
+GRAIN = 0.2
+BLURS = 1, 3
 TRIALS = 8  # of a step, each half as long as the one before
 ADAM_RATE = 0.02  # 5 of 255 grey levels a step
 
@@ -120,19 +126,39 @@ def downhill(gradient, pairs):
     """−H · gradient, with H, the inverse Hessian estimated from recent steps (Nocedal and Wright, algorithm 7.4).
 
     `pairs` are the recent steps as (change of the image, change of the gradient), oldest first. Without any the
-    direction is straight downhill, scaled to a mean change of `FIRST_STEP`.
+    direction is straight downhill, smoothed, scaled to a mean change of `FIRST_STEP`.
     """
     if not pairs:
-        return tf.math.divide_no_nan(-FIRST_STEP * gradient, tf.reduce_mean(tf.abs(gradient)))
+        direction = -smoothed(gradient)
+        return tf.math.divide_no_nan(FIRST_STEP * direction, tf.reduce_mean(tf.abs(direction)))
     direction, alphas = -gradient, []
     for change, gradient_change in reversed(pairs):
         alphas.append(_dot(change, direction) / _dot(change, gradient_change))
         direction -= alphas[-1] * gradient_change
     change, gradient_change = pairs[-1]
-    direction *= _dot(change, gradient_change) / _dot(gradient_change, gradient_change)
+    direction = smoothed(direction) * _dot(change, gradient_change) / _dot(gradient_change, smoothed(gradient_change))
     for (change, gradient_change), alpha in zip(pairs, reversed(alphas), strict=True):
         direction += (alpha - _dot(gradient_change, direction) / _dot(change, gradient_change)) * change
     return direction
+
+
+def smoothed(gradient):
+    """The gradient with its grain made fainter: the first guess at H, a symmetric and positive definite matrix.
+
+    Every shape can be moved by it, large ones faster than single pixels, so the picture is left with less noise.
+    """
+    result = GRAIN * gradient
+    for sigma in BLURS:
+        down, right = (_bells(side, sigma, gradient.dtype) for side in gradient.shape[1:3])
+        blurred = tf.einsum("ik,bklc->bilc", down, gradient)
+        result += tf.einsum("lj,bilc->bijc", right, blurred)
+    return result
+
+
+def _bells(side, sigma, dtype):
+    """A matrix that blurs along a side: row i holds the normal distribution round position i."""
+    away = np.arange(side) - np.arange(side)[:, None]
+    return tf.constant(np.exp(-0.5 * (away / sigma) ** 2) / (sigma * np.sqrt(2 * np.pi)), dtype)
 
 
 def keras_steps(optimizer, evaluate, image, steps, steps_before=0):
@@ -212,4 +238,4 @@ def _unit(gradient):
 
 
 def _dot(a, b):
-    return tf.tensordot(a, b, axes=4)
+    return tf.reduce_sum(a * b)

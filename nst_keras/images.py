@@ -46,12 +46,13 @@ def image_of(picture, size=None):
     return image if size is None else resize_image(image, fitted_shape(*shape_of(picture), size))
 
 
-def noise_image(height, width, seed=0):
+def noise_image(height, width, seed=0, contrast=1.0):
     """Uniform random noise, what the generated image starts from.
 
     Args:
         height, width: in pixels.
         seed: the same seed gives the same noise, on every machine.
+        contrast: 1 for values from 0 to 1; less for fainter noise round mid-grey, 0.5.
 
     Returns:
         float32 tensor of shape (1, height, width, 3), values in [0, 1].
@@ -60,7 +61,8 @@ def noise_image(height, width, seed=0):
         >>> noise_image(2, 3).shape
         TensorShape([1, 2, 3, 3])
     """
-    return tf.constant(np.random.default_rng(seed).random((1, height, width, 3), np.float32))
+    noise = np.random.default_rng(seed).random((1, height, width, 3), np.float32)
+    return tf.constant(0.5 + contrast * (noise - 0.5))
 
 
 def resize_image(image, shape):

@@ -24,10 +24,12 @@ WEIGHT = Weight(MIN_WEIGHT, MAX_WEIGHT)
 # VGG16 pads with zeros, which shows as a coloured rim. The picture is painted on a canvas this many pixels
 # larger on each side, continued as in a mirror, and the rim is cut off with it.
 MARGIN = 8
-# Coarse to fine: each stage is √2 larger than the one before and gets 4/5 of its steps.
+# Of the noise to start from. At full contrast some of its coloured dots would stay in the picture.
+NOISE_CONTRAST = 0.05
+# Coarse to fine: each stage is twice as large as the one before and gets half of its steps.
 SMALLEST_SIDE = 40
-STAGE_GROWTH = 2**0.5
-STAGE_STEPS = 0.8
+STAGE_GROWTH = 2
+STAGE_STEPS = 0.5
 # A resumed run has lost the memory of L-BFGS, and the canvas around the picture. Its loss would end up to 22 % above
 # that of a run without a break; repeating this many steps of the stage closes the gap.
 REPEATED = 15
@@ -69,15 +71,15 @@ class Recipe:
 
     size: int = _knob(400, "longer side in pixels", SIZE)
     content_weight: float = _knob(1.0, "how much the content counts", WEIGHT)
-    style_weight: float = _knob(0.2, "how much the style counts", WEIGHT)
+    style_weight: float = _knob(0.15, "how much the style counts", WEIGHT)
     total_variation_weight: float = _knob(0.0, "how much smoothness counts", WEIGHT)
     content_layers: object = _knob(CONTENT_LAYERS, "layers of VGG16")
     style_layers: object = _knob(STYLE_LAYERS, "layers of VGG16, each with or without a weight")
     init: object = _knob("noise", 'what to start from: "noise", "content", or a picture')
     optimizer: object = _knob("lbfgs", "what moves the pixels")
-    steps: int = _knob(400, "over all stages together", WholeNumber(1, 10**9))
+    steps: int = _knob(200, "over all stages together", WholeNumber(1, 10**9))
     coarse_to_fine: bool = _knob(True, "start small and enlarge, or run at full size only")
-    seed: int = _knob(0, "of the noise", WholeNumber(0, 2**128))
+    seed: int = _knob(0, "of the noise", WholeNumber(0, 2**32 - 1))
 
     def __post_init__(self):
         for knob in fields(self):
@@ -132,7 +134,7 @@ def check_layers(layers, known=VGG16_LAYERS):
     unknown = [layer for layer in layers if layer not in known]
     if unknown or not layers:
         raise ValueError(
-            f"{'VGG16 has no layer ' + repr(unknown[0]) if unknown else 'No layer is named'}; "
+            f"{'VGG16 has no layer ' + repr(unknown[0]) if unknown else 'Name at least one layer of VGG16'}; "
             f"its layers are {', '.join(known)}."
         )
 

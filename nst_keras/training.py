@@ -13,7 +13,16 @@ from nst_keras.objective import objective_of
 from nst_keras.pictures import fitted_shape, name_of, open_picture, shape_of
 from nst_keras.progress import ProgressBar
 from nst_keras.ranges import WholeNumber, check
-from nst_keras.recipe import MARGIN, Recipe, check_sides, plan_stages, recipe_from, remaining_stages, smallest_size
+from nst_keras.recipe import (
+    MARGIN,
+    NOISE_CONTRAST,
+    Recipe,
+    check_sides,
+    plan_stages,
+    recipe_from,
+    remaining_stages,
+    smallest_size,
+)
 
 
 class StopTransfer(Exception):
@@ -147,7 +156,7 @@ def _image_at_size(source, what, size, extractor):
 
 def _starting_image(recipe, content, shape):
     if isinstance(recipe.init, str) and recipe.init in ("noise", "content"):
-        return content if recipe.init == "content" else noise_image(*shape, recipe.seed)
+        return content if recipe.init == "content" else noise_image(*shape, recipe.seed, NOISE_CONTRAST)
     picture = open_picture(recipe.init)
     return image_of(picture, min(recipe.size, max(shape_of(picture))))
 

@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 from scipy.optimize import minimize
 
 from nst_keras import noise_image
 from nst_keras._tensorflow import keras, tf
-from nst_keras.descent import NotFinite, check_optimizer, downhill, gradient_of, keras_steps, lbfgs, steps_of
+from nst_keras.descent import NotFinite, check_optimizer, downhill, gradient_of, keras_steps, lbfgs, smoothed, steps_of
 
 
 class OneOverT(keras.optimizers.schedules.LearningRateSchedule):
@@ -68,30 +69,46 @@ def test_lbfgs_finds_the_minimum_within_the_bounds_that_scipy_finds(seed):
 
 
 def test_the_direction_of_lbfgs_is_that_of_the_full_bfgs_matrix():
+    def as_image(values):
+        return tf.constant(values.reshape(1, 1, 2, 3))
+
     random = np.random.default_rng(0)
     root = random.normal(size=(6, 6))
     matrix = root @ root.T + np.eye(6)
     changes = random.normal(size=(3, 6))
     pairs = [(change, matrix @ change) for change in changes]
     change, gradient_change = pairs[-1]
-    inverse = np.eye(6) * (change @ gradient_change) / (gradient_change @ gradient_change)
+    # What smoothing does to every single pixel value, as a matrix.
+    smoothing = np.stack([np.ravel(smoothed(as_image(unit))) for unit in np.eye(6)])
+    inverse = smoothing * (change @ gradient_change) / (gradient_change @ smoothing @ gradient_change)
     for change, gradient_change in pairs:  # Nocedal and Wright, eq. 6.17
         left = np.eye(6) - np.outer(change, gradient_change) / (change @ gradient_change)
         inverse = left @ inverse @ left.T + np.outer(change, change) / (change @ gradient_change)
     gradient = random.normal(size=6)
 
-    def as_image(values):
-        return tf.constant(values.reshape(1, 1, 2, 3))
-
     direction = downhill(as_image(gradient), [(as_image(s), as_image(y)) for s, y in pairs])
     np.testing.assert_allclose(np.ravel(direction), -inverse @ gradient, rtol=1e-9)
 
 
-def test_the_first_step_of_lbfgs_is_straight_downhill_and_as_long_as_promised():
+def test_the_first_step_of_lbfgs_is_downhill_without_grain_and_as_long_as_promised():
     gradient = tf.constant(np.random.default_rng(0).normal(size=(1, 4, 5, 3)))
-    direction = downhill(gradient, [])
-    np.testing.assert_allclose(direction, -0.02 * gradient / np.mean(np.abs(gradient)), rtol=1e-12)
+    direction, smooth = downhill(gradient, []), smoothed(gradient).numpy()
+    np.testing.assert_allclose(direction, -0.02 * smooth / np.mean(np.abs(smooth)), rtol=1e-12)
     np.testing.assert_array_equal(downhill(0 * gradient, []), 0 * gradient)
+
+
+def test_smoothing_is_that_of_scipy():
+    gradient = np.random.default_rng(0).normal(size=(1, 30, 25, 3))
+    blurred = [gaussian_filter(gradient[0], (sigma, sigma, 0), mode="constant", truncate=20.0) for sigma in (1, 3)]
+    np.testing.assert_allclose(smoothed(tf.constant(gradient))[0], 0.2 * gradient[0] + sum(blurred), rtol=1e-3)
+
+
+def test_smoothing_is_symmetric_and_leaves_no_direction_out():
+    """Else L-BFGS could go uphill, or never reach some pictures."""
+    units = np.eye(4 * 5 * 2).reshape(-1, 1, 4, 5, 2)
+    matrix = np.stack([np.ravel(smoothed(tf.constant(unit))) for unit in units])
+    np.testing.assert_allclose(matrix, matrix.T, atol=1e-15)
+    assert np.linalg.eigvalsh(matrix).min() >= 0.2
 
 
 @pytest.mark.parametrize("steps", [1, 3, 5])

@@ -11,7 +11,7 @@ from hypothesis import example, given, settings, strategies as st
 from hypothesis.extra import numpy as npst
 from PIL import Image
 
-from nst_keras import load_image, pictures, save_image, to_pil
+from nst_keras import load_image, noise_image, pictures, save_image, to_pil
 from nst_keras.images import resize_image
 from nst_keras.pictures import BUNDLED, check_output_path, fitted_shape, open_picture, pixels_of
 
@@ -339,3 +339,9 @@ def test_a_file_whose_values_have_no_meaning_is_named(tmp_path):
 def test_a_wrong_size_is_refused(size):
     with pytest.raises(ValueError, match="size is the longer side"):
         load_image("cat", size=size)
+
+
+def test_faint_noise_is_the_same_noise_nearer_to_mid_grey():
+    noise, faint = noise_image(30, 40, seed=7), noise_image(30, 40, seed=7, contrast=0.1)
+    assert noise.numpy().min() < 0.01 < 0.99 < noise.numpy().max()
+    np.testing.assert_allclose(faint, 0.45 + noise.numpy() / 10, atol=1e-6)

@@ -11,7 +11,7 @@ from nst_keras.recipe import plan_stages, recipe_from, remaining_stages, smalles
 
 
 def test_a_recipe_holds_the_defaults_and_equals_its_like():
-    assert Recipe() == Recipe(size=400, steps=400, style_weight=0.2)
+    assert Recipe() == Recipe(size=400, steps=200, style_weight=0.15)
     assert Recipe() != Recipe(seed=1)
     assert replace(Recipe(), size=96).size == 96
 
