@@ -170,7 +170,7 @@ def plan_stages(height, width, steps, coarse_to_fine=True):
 
     Example:
         >>> plan_stages(100, 150, steps=100)
-        [(50, 75, 41), (71, 106, 33), (100, 150, 26)]
+        [(50, 75, 66), (100, 150, 34)]
     """
     shapes = [(height, width)]
     while coarse_to_fine and len(shapes) < steps:

@@ -78,7 +78,7 @@ def test_help_shows_every_knob_with_its_default(capsys):
     shown = " ".join(capsys.readouterr().out.split())
     for knob in fields(Recipe):
         assert f"--{knob.name.replace('_', '-')} " in shown or f"--{knob.name.replace('_', '-')}, " in shown
-    for words in ("longer side in pixels (400)", "how much the style counts (0.2)", "(block1_conv1 to block5_conv1)"):
+    for words in ("longer side in pixels (400)", "how much the style counts (0.15)", "(block1_conv1 to block5_conv1)"):
         assert words in shown
 
 

@@ -112,7 +112,7 @@ def test_a_run_reports_every_step_and_lowers_the_loss(vgg16, content, style):
         "size",
         *(f"style_loss/{layer}" for layer in STYLE_LAYERS),
     }
-    np.testing.assert_allclose(curves["total_loss"], curves["content_loss"] + 0.2 * curves["style_loss"], rtol=1e-5)
+    np.testing.assert_allclose(curves["total_loss"], curves["content_loss"] + 0.15 * curves["style_loss"], rtol=1e-5)
     by_layer = sum(curves[f"style_loss/{layer}"] for layer in STYLE_LAYERS) / 5
     np.testing.assert_allclose(curves["style_loss"], by_layer, rtol=1e-5)
     assert (np.diff(curves["total_loss"]) < 0).all()  # an accepted L-BFGS step never goes up
@@ -130,8 +130,8 @@ def test_coarse_to_fine_grows_to_the_size_asked_for(vgg16):
         vgg16=vgg16,
         callbacks=[lambda step, losses, image: sizes.append(tuple(image.shape[1:3]))],
     )
-    assert sizes == [(42, 64), (60, 91), (85, 128)]
-    assert history.history["size"] == [64, 91, 128]
+    assert sizes == [(42, 64), (42, 64), (85, 128)]
+    assert history.history["size"] == [64, 64, 128]
     assert image.shape == (1, 85, 128, 3)
 
 
@@ -223,7 +223,7 @@ def test_init_is_where_the_picture_starts(vgg16, content, style):
         image, _ = transfer_style(content, style, init=init, **options)
         np.testing.assert_allclose(image, expected, atol=1e-6)
     image, _ = transfer_style(content, style, init="noise", seed=5, **options)
-    np.testing.assert_array_equal(image, noise_image(43, 64, seed=5))
+    np.testing.assert_array_equal(image, noise_image(43, 64, seed=5, contrast=0.05))
 
 
 def test_a_picture_that_cannot_get_better_is_returned_as_it_is(vgg16, content, style):
@@ -251,13 +251,13 @@ def test_total_variation_makes_the_picture_smoother(vgg16, content, style):
 
 
 def test_an_interrupted_run_ends_as_well_as_one_that_was_not(vgg16):
-    options = {"size": 96, "steps": 40, "verbose": 0, "vgg16": vgg16}
+    options = {"size": 120, "steps": 60, "verbose": 0, "vgg16": vgg16}
     images = []
     whole, history = transfer_style("cat", "poppies", callbacks=[lambda *step: images.append(step[2])], **options)
-    assert [steps for *_, steps in history.params["stages"]] == [22, 18]
-    for stop, begin in ((20, 5), (32, 22), (38, 23), (40, 25)):  # all of a stage's steps, or 15, are done again
+    assert [steps for *_, steps in history.params["stages"]] == [40, 20]
+    for stop, begin in ((30, 15), (50, 40), (58, 43), (60, 45)):  # all of a stage's steps, or 15, are done again
         resumed, rest = transfer_style("cat", "poppies", init=images[stop - 1], initial_step=stop, **options)
-        assert rest.epoch == list(range(begin + 1, 41))
+        assert rest.epoch == list(range(begin + 1, 61))
         assert sum(steps for *_, steps in rest.params["stages"]) == len(rest.epoch)
         assert resumed.shape == whole.shape
         assert rest.history["total_loss"][-1] < 1.02 * history.history["total_loss"][-1]
@@ -394,10 +394,10 @@ def test_a_message_does_not_stick_to_the_progress_bar(vgg16, content, style, cap
 
 @pytest.mark.parametrize("shape", [(40, 400), (300, 16)])
 def test_a_narrow_style_stays_large_enough_in_the_coarse_stages(vgg16, shape):
-    """At 300 pixels it has enough; in the first stage, of 53 pixels, it would have 5."""
+    """At 300 pixels it has enough; in the first stage, of 75 pixels, it would have 8."""
     style = np.random.default_rng(0).random((*shape, 3))
     image, history = transfer_style("cat", style, size=300, steps=6, verbose=0, vgg16=vgg16)
-    assert len(history.params["stages"]) == 5
+    assert len(history.params["stages"]) == 3
     assert image.shape == (1, 200, 300, 3)
 
 
@@ -431,7 +431,7 @@ def test_where_a_stage_ends_early_steps_keep_the_numbers_of_the_plan(vgg16, monk
         return itertools.islice(lbfgs(optimizer, evaluate, image, steps), 3 if steps_before == 0 else None)
 
     monkeypatch.setattr(training, "steps_of", first_stage_ends_after_3)
-    options = {"size": 96, "steps": 40, "verbose": 0, "vgg16": vgg16}
+    options = {"size": 120, "steps": 40, "verbose": 0, "vgg16": vgg16}
 
     def stop(step, losses, image):
         if step == 30:
@@ -442,7 +442,7 @@ def test_where_a_stage_ends_early_steps_keep_the_numbers_of_the_plan(vgg16, monk
     assert history.epoch == [1, 2, 3, *range(coarse + 1, 31)]
     stages.clear()
     _, rest = transfer_style("cat", "poppies", init=image, initial_step=30, **options)
-    assert stages == [(64 + 16, 96 + 16)]
+    assert stages == [(80 + 16, 120 + 16)]
     assert rest.epoch[-1] == 40
 
 
@@ -534,7 +534,7 @@ def test_a_schedule_goes_on_over_the_stages_of_a_run(vgg16):
             return 1e-9
 
     _, history = transfer_style(
-        "cat", "poppies", size=96, steps=6, optimizer=keras.optimizers.SGD(Watched()), vgg16=vgg16, verbose=0
+        "cat", "poppies", size=120, steps=6, optimizer=keras.optimizers.SGD(Watched()), vgg16=vgg16, verbose=0
     )
     assert len(history.params["stages"]) == 2
     # Keras asks several times a step, and once more when it gets the schedule back.
