@@ -1,4 +1,4 @@
-# make run     set up, paint the first picture, then execute the whole course into build/
+# make run     set up, paint the first picture, then execute the course into build/ (its solutions: `make test`)
 # make lab     set up, then open the notebooks in JupyterLab
 # make test    set up, then run all tests with their coverage, and compare the notebooks' outputs
 # make test-torch   set up with PyTorch, then test the benchmark's row that needs it

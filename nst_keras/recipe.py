@@ -25,7 +25,7 @@ WEIGHT = Weight(MIN_WEIGHT, MAX_WEIGHT)
 # larger on each side, continued as in a mirror, and the rim is cut off with it.
 MARGIN = 8
 # Of the noise to start from. At full contrast some of its coloured dots would stay in the picture.
-NOISE_CONTRAST = 0.05
+NOISE_CONTRAST = 0.02
 # Coarse to fine: each stage is twice as large as the one before and gets half of its steps.
 SMALLEST_SIDE = 40
 STAGE_GROWTH = 2
