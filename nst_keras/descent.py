@@ -10,7 +10,7 @@ from math import isfinite, log2
 import numpy as np
 
 from nst_keras._tensorflow import keras, tf
-from nst_keras.recipe import MIN_WEIGHT, OPTIMIZERS
+from nst_keras.recipe import OPTIMIZERS
 
 # L-BFGS remembers this many steps; its first one, without memory, moves the colours by 5 of 255 grey levels on average.
 HISTORY = 10
@@ -21,6 +21,7 @@ GRAIN = 0.2
 BLURS = 1, 3
 TRIALS = 8  # of a step, each half as long as the one before
 ADAM_RATE = 0.02  # 5 of 255 grey levels a step
+LEAST = 1e-30  # a gradient smaller than this is none
 
 
 class NotFinite(ArithmeticError):
@@ -234,7 +235,7 @@ def _largest(gradient):
 
 def _unit(gradient):
     """A power of two that brings the gradient to about 1: with weights like 1e20 its squares leave float32's range."""
-    return 0.5 ** round(log2(max(_largest(gradient), MIN_WEIGHT)))
+    return 0.5 ** round(log2(max(_largest(gradient), LEAST)))
 
 
 def _dot(a, b):

@@ -31,7 +31,14 @@ def gram_matrix(features):
                [ 2.,  4.]])
     """
     features = _as_features(features, "features")
-    return _products_of_channels(tf.reshape(features, (-1, features.shape[-1])))
+
+    @tf.custom_gradient
+    def products(by_position):
+        # The gradient is F (D + Dᵀ): one more product, where TensorFlow's own takes two.
+        gram = tf.matmul(by_position, by_position, transpose_a=True)
+        return gram, lambda slope: tf.matmul(by_position, slope + tf.linalg.matrix_transpose(slope))
+
+    return products(tf.reshape(features, (-1, features.shape[-1])))
 
 
 def content_loss(generated, content):
@@ -195,16 +202,6 @@ def weighted_sum(layer_losses, layer_weights=None):
             f"and layers {sorted(layer_losses)}."
         )
     return sum(layer_weights[layer] * loss for layer, loss in layer_losses.items())
-
-
-@tf.custom_gradient
-def _products_of_channels(by_position):
-    """FᵀF of an array (positions, channels). Its gradient is F (D + Dᵀ): one product where TensorFlow makes two."""
-
-    def gradient(upstream):
-        return tf.matmul(by_position, upstream + tf.transpose(upstream))
-
-    return tf.matmul(by_position, by_position, transpose_a=True), gradient
 
 
 def _as_features(value, name):

@@ -22,7 +22,7 @@ class WholeNumber:
 
 @dataclass(frozen=True)
 class Weight:
-    """0, or the numbers from `lowest` to `highest`: `0.2 in Weight(1e-30, 1e30)`."""
+    """0, or the numbers from `lowest` to `highest`: `0.2 in Weight(1e-25, 1e30)`."""
 
     lowest: float
     highest: float

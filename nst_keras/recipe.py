@@ -18,7 +18,7 @@ VGG16_LAYERS = tuple(
     for layer in (*(f"conv{number}" for number in range(1, convolutions + 1)), "pool")
 )
 OPTIMIZERS = ("lbfgs", "adam")
-MIN_WEIGHT, MAX_WEIGHT = 1e-30, 1e30  # beyond these, products of weights and losses leave the range of float32
+MIN_WEIGHT, MAX_WEIGHT = 1e-25, 1e30  # beyond these, products of weights, losses and slopes leave the range of float32
 WEIGHT = Weight(MIN_WEIGHT, MAX_WEIGHT)
 
 # VGG16 pads with zeros, which shows as a coloured rim. The picture is painted on a canvas this many pixels

@@ -205,7 +205,7 @@ def test_without_style_the_content_is_reconstructed_and_without_content_the_styl
     options = {"size": 64, "steps": 40, "vgg16": vgg16, "verbose": 0}
     options |= {"content_layers": "block2_conv1", "style_layers": ["block1_conv1", "block2_conv1"]}
     photo, _ = transfer_style(content, style, style_weight=0, **options)
-    texture, _ = transfer_style(content, style, content_weight=0, **options)
+    texture, history = transfer_style(content, style, content_weight=0, **options)
 
     def distance(a, b):
         return np.sqrt(np.mean((a - b) ** 2))
@@ -213,7 +213,9 @@ def test_without_style_the_content_is_reconstructed_and_without_content_the_styl
     assert distance(photo, content) < 0.5 * distance(noise_image(43, 64), content)
     assert distance(photo, content) < 0.5 * distance(texture, content)
     extract = FeatureExtractor(options["style_layers"], vgg16)
-    assert style_loss(extract(texture), extract(style)) < 0.2 * style_loss(extract(photo), extract(style))
+    loss_of_photo = style_loss(extract(photo), extract(style))
+    assert style_loss(extract(texture), extract(style)) < loss_of_photo  # without its margin it sees other borders
+    assert history.history["style_loss"][-1] < 0.1 * loss_of_photo
 
 
 def test_init_is_where_the_picture_starts(vgg16, content, style):
@@ -304,7 +306,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_picture
     assert np.isfinite(image).all()
 
 
-@pytest.mark.parametrize("scale", [1e-29, 1e-20, 1e20, 1e25])
+@pytest.mark.parametrize("scale", [1e-24, 1e-20, 1e20, 1e25])
 def test_only_the_proportion_of_the_weights_matters(vgg16, content, style, scale):
     """Also where the square of a gradient leaves the range of float32."""
     ends = []
@@ -329,7 +331,7 @@ def test_a_loss_that_is_never_finite_is_an_error(vgg16, content, style):
         ({"steps": 2.5}, "not 2.5"),
         ({"initial_step": 7}, "initial_step must be a whole number from 0 to 6, not 7"),
         ({"seed": -1}, "seed .* not -1"),
-        ({"content_weight": -1}, r"content_weight must be 0 or a number from 1e-30 to 1e\+30, not -1"),
+        ({"content_weight": -1}, r"content_weight must be 0 or a number from 1e-25 to 1e\+30, not -1"),
         ({"content_weight": 10**400}, "content_weight must be 0 or a number"),
         ({"style_weight": 1e-31}, "style_weight must be 0 or a number"),
         ({"style_weight": float("nan")}, "style_weight .* not nan"),
