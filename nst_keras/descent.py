@@ -4,6 +4,7 @@
 step; to stop, just stop asking.
 """
 
+import functools
 from contextlib import contextmanager, suppress
 from math import isfinite, log2
 
@@ -150,16 +151,17 @@ def smoothed(gradient):
     """
     result = GRAIN * gradient
     for sigma in BLURS:
-        down, right = (_bells(side, sigma, gradient.dtype) for side in gradient.shape[1:3])
+        down, right = (tf.constant(_bells(side, sigma), gradient.dtype) for side in gradient.shape[1:3])
         blurred = tf.einsum("ik,bklc->bilc", down, gradient)
         result += tf.einsum("lj,bilc->bijc", right, blurred)
     return result
 
 
-def _bells(side, sigma, dtype):
+@functools.lru_cache(maxsize=8)  # every step asks for the same ones
+def _bells(side, sigma):
     """A matrix that blurs along a side: row i holds the normal distribution round position i."""
     away = np.arange(side) - np.arange(side)[:, None]
-    return tf.constant(np.exp(-0.5 * (away / sigma) ** 2) / (sigma * np.sqrt(2 * np.pi)), dtype)
+    return np.exp(-0.5 * (away / sigma) ** 2) / (sigma * np.sqrt(2 * np.pi))
 
 
 def keras_steps(optimizer, evaluate, image, steps, steps_before=0):
