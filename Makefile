@@ -9,6 +9,7 @@
 # make bench   set up with PyTorch, then measure this package beside three recipes that people use (an hour)
 # make bench-quick   the same in five minutes: less of everything
 # make lint    check style and format of the code
+# make gallery   paint the README's opening picture again (ten minutes)
 # make notebooks   execute the notebooks in place and store their outputs
 PYTHON ?= python3
 VENV := .venv
@@ -16,7 +17,7 @@ BIN := $(VENV)/bin
 PICTURE := build/summer_palace_great_wave.png
 NOTEBOOKS := $(sort $(wildcard notebooks/0*.ipynb notebooks/solutions/0*.ipynb))
 
-.PHONY: run lab test test-torch fuzz soak mutants bench bench-quick lint notebooks clean
+.PHONY: run lab test test-torch fuzz soak mutants bench bench-quick lint gallery notebooks clean
 run: $(VENV)/installed
 	@mkdir -p build
 	$(BIN)/nst-keras summer_palace great_wave -o $(PICTURE) --overwrite
@@ -60,6 +61,9 @@ bench-quick: $(VENV)/torch
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+gallery: $(VENV)/installed
+	$(BIN)/python notebooks/gallery.py build/gallery
 
 notebooks: $(VENV)/installed
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False $(NOTEBOOKS)
