@@ -4,6 +4,7 @@ import importlib
 
 # Every public name and its room. `__init__.pyi` says the same to editors.
 _HOMES = {
+    "styles": ("Style",),
     "recipe": ("CONTENT_LAYERS", "STYLE_LAYERS", "Recipe"),
     "images": ("load_image", "noise_image", "save_image", "to_pil"),
     "features": ("FeatureExtractor", "load_vgg16"),

@@ -16,6 +16,7 @@ from nst_keras import (
     pictures as pictures,
     plotting as plotting,
     recipe as recipe,
+    styles as styles,
     training as training,
 )
 from nst_keras.features import FeatureExtractor as FeatureExtractor, load_vgg16 as load_vgg16
@@ -35,6 +36,7 @@ from nst_keras.losses import (
 )
 from nst_keras.objective import make_objective as make_objective
 from nst_keras.recipe import CONTENT_LAYERS as CONTENT_LAYERS, STYLE_LAYERS as STYLE_LAYERS, Recipe as Recipe
+from nst_keras.styles import Style as Style
 from nst_keras.training import StopTransfer as StopTransfer
 
 Layers = str | Iterable[str] | Mapping[str, float]

@@ -167,6 +167,7 @@ class FeatureExtractor:
 
     Args:
         layers: names of layers, or one name. The network runs no deeper than the deepest of them.
+            `extractor.spacing` tells for each how many pixels apart its positions are.
         vgg16: a model from `load_vgg16`; None loads the bundled one.
 
     Raises:
@@ -190,6 +191,7 @@ class FeatureExtractor:
         outputs = {layer: vgg16.get_layer(layer).output for layer in self.layers}
         self.model = keras.Model(vgg16.input, outputs)
         self.smallest_side = smallest_side(self.layers, names)
+        self.spacing = {layer: smallest_side((layer,), names) for layer in self.layers}
         for layer in self.model.layers[1:]:
             if _too_coarse(layer.dtype_policy.name):
                 raise ValueError(

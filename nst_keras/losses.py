@@ -8,14 +8,21 @@ and M = height × width the number of positions.
 
 from nst_keras._tensorflow import tf
 
+LEAST_POSITIONS = 1e-6
 
-def gram_matrix(features):
+
+def gram_matrix(features, mask=None):
     """How strongly every pair of channels fires together: G_ij = Σ_k F_ik F_jk.
 
     The sum runs over all positions k, so the matrix knows what occurs together, and forgets where.
 
     Args:
         features: features of one image at one layer, shape (1, height, width, channels).
+        mask: how much each position counts, shape (1, height, width, 1), values from 0 to 1: G_ij = Σ_k m_k F_ik F_jk,
+            the guided Gram matrix of Gatys et al. (2017, arXiv 1611.07865), section 4. It is the product at a
+            position that counts in part, so the features themselves are multiplied by the root of the mask. A
+            position in grey, 0.5, is half a position in the matrix and in the number it is divided by. None
+            takes all positions, as a mask of ones does.
 
     Returns:
         Tensor of shape (channels, channels), symmetric, not divided by anything: G^l of Gatys et al.
@@ -29,14 +36,18 @@ def gram_matrix(features):
         >>> gram_matrix(features).numpy()
         array([[10.,  2.],
                [ 2.,  4.]])
+        >>> gram_matrix(features, mask=np.array([[[[1.0], [0.5]]]])).numpy()  # the second counts half
+        array([[5.5, 2. ],
+               [2. , 4. ]])
     """
     features = _as_features(features, "features")
 
     @tf.custom_gradient
     def products(by_position):
-        # The gradient is F (D + Dᵀ): one more product, where TensorFlow's own takes two.
-        gram = tf.matmul(by_position, by_position, transpose_a=True)
-        return gram, lambda slope: tf.matmul(by_position, slope + tf.linalg.matrix_transpose(slope))
+        # The gradient is m F (D + Dᵀ): one more product, where TensorFlow's own takes two.
+        masked = by_position if mask is None else by_position * tf.reshape(tf.cast(mask, features.dtype), (-1, 1))
+        gram = tf.matmul(by_position, masked, transpose_a=True)
+        return gram, lambda slope: tf.matmul(masked, slope + tf.linalg.matrix_transpose(slope))
 
     return products(tf.reshape(features, (-1, features.shape[-1])))
 
@@ -181,9 +192,14 @@ def positions(features):
     return tf.cast(tf.reduce_prod(tf.shape(features)[1:3]), features.dtype)
 
 
-def mean_gram_matrix(features):
+def mean_gram_matrix(features, mask=None):
     """The Gram matrix divided by M: the mean over positions, so images of different sizes compare."""
-    return gram_matrix(features) / positions(features)
+    return gram_matrix(features, mask) / (positions(features) if mask is None else positions_in(mask))
+
+
+def positions_in(mask):
+    """How many positions a mask reaches, Σ_k m_k, grey ones in part; never quite 0, for we divide by it."""
+    return tf.maximum(tf.reduce_sum(mask), LEAST_POSITIONS)
 
 
 def gram_distance(generated, style):

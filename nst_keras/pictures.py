@@ -22,7 +22,9 @@ _PACKAGE = Path(__file__).parent
 DATA = _PACKAGE / "data" if (_PACKAGE / "data").is_dir() else _PACKAGE.parent / "data"
 SIZE = WholeNumber(1, 65535)  # of the longer side in pixels; no JPEG is larger
 LONGEST_NAME = 200  # in bytes; a file system takes 255, and names of checkpoints and unfinished files are longer
-BUNDLED = {path.stem: path for kind in ("content", "style") for path in sorted((DATA / kind).glob("*.jpg"))}
+BUNDLED = {
+    path.stem: path for kind in ("content", "style", "masks") for path in sorted((DATA / kind).glob("*.[jp][pn]g"))
+}
 # Left to itself, Pillow halves the resolution of the colours in these formats.
 FULL_COLOURS = {"JPEG": {"subsampling": "4:4:4"}, "AVIF": {"subsampling": "4:4:4"}}
 _quiet = threading.Lock()

@@ -21,18 +21,28 @@ class WholeNumber:
 
 
 @dataclass(frozen=True)
-class Weight:
-    """0, or the numbers from `lowest` to `highest`: `0.2 in Weight(1e-25, 1e30)`."""
+class Number:
+    """The numbers from `lowest` to `highest`: `0.5 in Number(0.1, 10)`."""
 
     lowest: float
     highest: float
 
     def __contains__(self, value):
         number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-        return number and (value == 0 or self.lowest <= value <= self.highest)
+        return number and self.lowest <= value <= self.highest
 
     def __str__(self):
-        return f"0 or a number from {self.lowest:g} to {self.highest:g}"
+        return f"a number from {self.lowest:g} to {self.highest:g}"
+
+
+class Weight(Number):
+    """0, or the numbers from `lowest` to `highest`: `0.2 in Weight(1e-25, 1e30)`."""
+
+    def __contains__(self, value):
+        return super().__contains__(value) or value in Number(0, 0)
+
+    def __str__(self):
+        return f"0 or {super().__str__()}"
 
 
 def check(name, value, allowed):

@@ -45,7 +45,7 @@ class Recipe:
     """Every knob of a run, checked. `transfer_style` takes one as `recipe=`, or its knobs as keywords.
 
     Args:
-        size: longer side of the result in pixels.
+        size: longer side of the result in pixels. None keeps the photo's own.
         content_weight: α. 0 leaves the content out: a texture of the style.
         style_weight: β. 0 leaves the style out: a reconstruction of the content.
         total_variation_weight: how much smoothness counts; 0, as in the article, switches it off.
@@ -83,7 +83,7 @@ class Recipe:
 
     def __post_init__(self):
         for knob in fields(self):
-            if knob.metadata["allowed"]:
+            if knob.metadata["allowed"] and not (knob.name == "size" and self.size is None):
                 check(knob.name, getattr(self, knob.name), knob.metadata["allowed"])
         if not isinstance(self.coarse_to_fine, bool | np.bool_):
             raise ValueError(f"coarse_to_fine must be True or False, not {self.coarse_to_fine!r}.")

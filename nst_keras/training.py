@@ -2,12 +2,12 @@
 
 import inspect
 import warnings
-from dataclasses import fields
+from dataclasses import fields, replace
 
 from nst_keras._tensorflow import keras, tf
 from nst_keras.descent import NotFinite, check_optimizer, gradient_of, steps_of
 from nst_keras.features import FeatureExtractor
-from nst_keras.images import image_of, noise_image, resize_image
+from nst_keras.images import image_of, load_image, noise_image, resize_image
 from nst_keras.memory import check_memory
 from nst_keras.objective import objective_of
 from nst_keras.pictures import fitted_shape, name_of, open_picture, shape_of
@@ -23,6 +23,7 @@ from nst_keras.recipe import (
     remaining_stages,
     smallest_size,
 )
+from nst_keras.styles import open_style, styles_from
 
 
 class StopTransfer(Exception):
@@ -47,7 +48,8 @@ def transfer_style(content, style, *, recipe=None, initial_step=0, callbacks=(),
 
     Args:
         content: the content image, anything `load_image` takes.
-        style: the style image, anything `load_image` takes; it is brought to the same longer side.
+        style: the style image, anything `load_image` takes; it is brought to the same longer side. Also a `Style`,
+            with a region or the size of its strokes; a list of either; or {image: share}.
         recipe: a `Recipe`; None takes the defaults.
         initial_step: how many steps are done already, to continue an interrupted run; `init` is its last picture.
             The stage's last 15 are done again, in which L-BFGS gathers its memory anew.
@@ -64,7 +66,8 @@ def transfer_style(content, style, *, recipe=None, initial_step=0, callbacks=(),
         (image, history): a tensor (1, height, width, 3) in [0, 1], and a `keras.callbacks.History` with
         history.epoch = the steps that were made (a stage that ends early leaves a gap), history.history =
         {loss name: value at every step} (total_loss, content_loss, style_loss, total_variation_loss,
-        style_loss/<layer>; and size, the longer side) and history.params (steps, stages, and stopped: None,
+        style_loss/<layer>; of several styles what each adds to style_loss: style_loss/1, style_loss/2 … in the order
+        given; and size, the longer side) and history.params (steps, stages, and stopped: None,
         "interrupted", "callback", "diverged" or "out of memory").
 
     Raises:
@@ -84,15 +87,17 @@ def transfer_style(content, style, *, recipe=None, initial_step=0, callbacks=(),
     check_optimizer(recipe.optimizer)
     callbacks = _checked_callbacks(callbacks)
     extractor = FeatureExtractor(recipe.content_layers | recipe.style_layers, vgg16)
-    content = _image_at_size(content, "The content image", recipe.size, extractor)
-    style = _image_at_size(style, "The style image", recipe.size, extractor)
+    picture, name = open_picture(content), name_of(content, "The content image")
+    recipe = replace(recipe, size=recipe.size or max(shape_of(picture)))
+    content = _image_at_size(picture, name, recipe.size, extractor)
+    styles = [_style_at_size(style, shape_of(picture), recipe.size, extractor) for style in styles_from(style)]
     shape = tuple(content.shape[1:3])
     stages = remaining_stages(plan_stages(*shape, recipe.steps, recipe.coarse_to_fine), initial_step)
     start = image = _starting_image(recipe, content, stages[0][:2])
     steps, records, stopped = [], [], None
     with ProgressBar(stages, verbose) as progress:
         try:
-            for step, losses, image in paint(extractor, content, style, start, stages, recipe):
+            for step, losses, image in paint(extractor, content, styles, start, stages, recipe):
                 steps.append(step)
                 records.append({**losses, "size": max(image.shape[1:3])})
                 for callback in (*callbacks, progress.update):
@@ -113,26 +118,21 @@ def transfer_style(content, style, *, recipe=None, initial_step=0, callbacks=(),
     return resize_image(image, shape), _history(steps, records, stages, stopped)
 
 
-def paint(extractor, content, style, image, stages, recipe):
+def paint(extractor, content, styles, image, stages, recipe):
     """The run itself: a generator of (step, losses, image), through all stages.
 
     Args:
         extractor: a `FeatureExtractor` of the recipe's layers.
-        content, style: images (1, height, width, 3) at full size.
+        content: image (1, height, width, 3) at full size.
+        styles: list of `Style`, their pictures and masks images at full size too.
         image: where to start, of any size.
         stages: [(height, width, steps)], the last stages of the recipe's plan.
         recipe: a `Recipe`.
     """
     done = recipe.steps - sum(stage_steps for *_, stage_steps in stages)
     for *stage_shape, stage_steps in stages:
-        # A narrow style cannot be made as small as a coarse stage: nothing of it would be left at the deepest layer.
-        style_size = max(*stage_shape, smallest_size(style.shape[1:3], extractor.smallest_side))
-        objective = objective_of(
-            extractor,
-            _on_canvas(content, stage_shape),
-            resize_image(style, fitted_shape(*style.shape[1:3], style_size)),
-            recipe,
-        )
+        stage_styles = [_style_at_stage(style, stage_shape, extractor.smallest_side) for style in styles]
+        objective = objective_of(extractor, _on_canvas(content, stage_shape), stage_styles, recipe)
         canvas = _on_canvas(image, stage_shape)
         run = steps_of(recipe.optimizer, gradient_of(objective), canvas, stage_steps, steps_before=done)
         for step, (canvas, losses) in enumerate(run, start=done + 1):
@@ -146,10 +146,34 @@ def _on_canvas(image, shape):
     return tf.pad(resize_image(image, shape), ((0, 0), rim, rim, (0, 0)), mode="SYMMETRIC")
 
 
-def _image_at_size(source, what, size, extractor):
+def _style_at_stage(style, shape, layers_need):
+    # A narrow style cannot be made as small as a coarse stage: nothing of it would be left at the deepest layer.
+    own_shape = style.image.shape[1:3]
+    size = max(round(style.scale * max(shape)), smallest_size(own_shape, layers_need))
+    style_shape = fitted_shape(*own_shape, size)
+    return replace(
+        style,
+        image=resize_image(style.image, style_shape),
+        region=None if style.region is None else _on_canvas(style.region, shape),
+        style_region=None if style.style_region is None else resize_image(style.style_region, style_shape),
+    )
+
+
+def _style_at_size(style, content_shape, size, extractor):
+    """The style with images in place of its pictures."""
+    style = open_style(style, content_shape, size, extractor.smallest_side)
+    style_size = round(max(1, style.scale) * size)
+    return replace(
+        style,
+        image=_image_at_size(style.image, "The style image", style_size, extractor),
+        region=None if style.region is None else load_image(style.region, size),
+        style_region=None if style.style_region is None else load_image(style.style_region, style_size),
+    )
+
+
+def _image_at_size(picture, name, size, extractor):
     """The image at this size; refused before it is enlarged, for that alone could fill the memory."""
-    picture = open_picture(source)
-    check_sides(name_of(source, what), shape_of(picture), size, extractor.smallest_side)
+    check_sides(name, shape_of(picture), size, extractor.smallest_side)
     check_memory(*fitted_shape(*shape_of(picture), size), extractor.number_bytes)
     return image_of(picture, size)
 

@@ -15,8 +15,8 @@ from nst_keras import Recipe, transfer_style
 PACKAGE = Path(nst_keras.__file__).parent
 # From the ground floor up.
 HOUSE = [
-    *("ranges", "pictures", "recipe", "_tensorflow", "images", "features", "losses", "objective", "descent", "memory"),
-    *("progress", "training", "plotting", "exercises", "checkpoints", "__main__"),
+    *("ranges", "pictures", "recipe", "styles", "_tensorflow", "images", "features", "losses", "objective", "descent"),
+    *("memory", "progress", "training", "plotting", "exercises", "checkpoints", "__main__"),
 ]
 
 
@@ -44,7 +44,9 @@ def test_no_room_imports_one_above_it(room):
             assert HOUSE.index(imported) <= HOUSE.index(room), f"{path.name} imports {imported}"
 
 
-@pytest.mark.parametrize("room", ["ranges", "pictures", "recipe", "memory", "progress", "checkpoints", "__main__"])
+@pytest.mark.parametrize(
+    "room", ["ranges", "pictures", "recipe", "styles", "memory", "progress", "checkpoints", "__main__"]
+)
 def test_rooms_without_tensorflow_do_not_wait_for_it(room):
     code = f"import sys, nst_keras.{room}; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0

@@ -23,10 +23,17 @@ def test_layers_are_kept_with_their_weights():
 
 
 @pytest.mark.parametrize("knob", ["size", "steps", "seed", "content_weight", "style_weight", "total_variation_weight"])
-@pytest.mark.parametrize("value", [True, False, np.True_, "3", None, float("nan"), [1]])
+@pytest.mark.parametrize("value", [True, False, np.True_, "3", (), float("nan"), [1]])
 def test_what_is_no_number_is_refused_also_true_and_false(knob, value):
     with pytest.raises(ValueError, match=f"^{knob} must be .*\\.$"):
         Recipe(**{knob: value})
+
+
+def test_only_the_size_can_be_left_to_the_photo():
+    assert Recipe(size=None).size is None
+    for knob in ("steps", "seed", "content_weight", "style_weight", "total_variation_weight"):
+        with pytest.raises(ValueError, match=f"^{knob} must be .*, not None\\.$"):
+            Recipe(**{knob: None})
 
 
 @pytest.mark.parametrize("value", ["no", 1, 0, None])
