@@ -7,6 +7,7 @@ _HOMES = {
     "styles": ("Style",),
     "recipe": ("CONTENT_LAYERS", "STYLE_LAYERS", "Recipe"),
     "images": ("load_image", "noise_image", "save_image", "to_pil"),
+    "colours": ("keep_colours", "match_colours"),
     "features": ("FeatureExtractor", "load_vgg16"),
     "losses": (
         "content_loss",

@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from nst_keras import (
+    colours as colours,
     descent as descent,
     exercises as exercises,
     features as features,
@@ -19,6 +20,7 @@ from nst_keras import (
     styles as styles,
     training as training,
 )
+from nst_keras.colours import keep_colours as keep_colours, match_colours as match_colours
 from nst_keras.features import FeatureExtractor as FeatureExtractor, load_vgg16 as load_vgg16
 from nst_keras.images import (
     load_image as load_image,
@@ -50,7 +52,7 @@ def transfer_style(
     callbacks: Callable[[int, dict[str, float], tf.Tensor], object] | Iterable[Callable[..., object]] | None = ...,
     verbose: int = ...,
     vgg16: keras.Model | None = ...,
-    size: int = ...,
+    size: int | None = ...,
     content_weight: float = ...,
     style_weight: float = ...,
     total_variation_weight: float = ...,

@@ -1,4 +1,4 @@
-"""The command line: nst-keras CONTENT STYLE -o OUT."""
+"""The command line: nst-keras CONTENT STYLE [STYLE …] -o OUT."""
 
 import argparse
 import os
@@ -10,9 +10,10 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 from nst_keras.checkpoints import Checkpoint, fingerprint, path_beside
-from nst_keras.pictures import BUNDLED, check_output_path, find_picture, open_picture, shape_of
+from nst_keras.pictures import BUNDLED, SIZE, check_output_path, find_picture, open_picture, shape_of
 from nst_keras.progress import SafeStream
 from nst_keras.recipe import OPTIMIZERS, Recipe, check_layers, check_sides, layer_weights, smallest_side
+from nst_keras.styles import SCALE, SHARE, Style, open_style
 
 GIF_FRAMES = 60
 STATUS = {None: 0, "interrupted": 130, "diverged": 1, "out of memory": 1}
@@ -23,6 +24,9 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message):
         self.exit(2, f"nst-keras: {message}; --help shows all options.\n")
+
+    def _parse_optional(self, text):
+        return None if text.startswith("-,") else super()._parse_optional(text)  # --regions -,ground.png
 
     def _print_message(self, message, file=None):
         SafeStream(file or sys.stderr).write(message)
@@ -38,6 +42,21 @@ def number(convert, allowed):
         raise argparse.ArgumentTypeError(f"must be {allowed}, not {text[:40] + '…' * (len(text) > 40)!r}")
 
     return parse
+
+
+def size(text):
+    """Turn "400" into 400, and "original" into None."""
+    return None if text == "original" else number(int, SIZE)(text)
+
+
+def mask(text):
+    """Turn "-" into None: everywhere."""
+    return None if text == "-" else text
+
+
+def several(convert):
+    """A converter for argparse: "2,1" as a list."""
+    return lambda text: [convert(part) for part in text.split(",")]
 
 
 def layers(text):
@@ -59,6 +78,7 @@ def layers(text):
 
 # How the knobs of a recipe that are no numbers are written.
 OPTIONS = {
+    "size": {"type": size, "metavar": "N|original"},
     "content_weight": {"metavar": "α"},
     "style_weight": {"metavar": "β"},
     "total_variation_weight": {"metavar": "W"},
@@ -66,6 +86,14 @@ OPTIONS = {
     "style_layers": {"type": layers, "metavar": "L[=W],…"},
     "optimizer": {"choices": OPTIMIZERS},
     "coarse_to_fine": {"action": argparse.BooleanOptionalAction},
+}
+
+# The knobs of a `Style`: their options, how they are written, and what they are.
+STYLE_OPTIONS = {
+    "--shares": ("share", several(number(float, SHARE)), "N,…", "how much of each counts, as in 2,1 (equal shares)"),
+    "--stroke-scale": ("scale", several(number(float, SCALE)), "N[,N…]", "2: strokes twice as large; one for all (1)"),
+    "--regions": ("region", several(mask), "MASK,…", "white where it paints on the photo; - for everywhere"),
+    "--style-regions": ("style_region", several(mask), "MASK,…", "white where it is taken from the painting"),
 }
 
 
@@ -78,7 +106,7 @@ def build_parser():
     )
     add = parser.add_argument
     add("content", metavar="CONTENT", help="the photograph: a file, the name of a bundled picture, or - for stdin")
-    add("style", metavar="STYLE", help="the painting: a file, the name of a bundled picture, or - for stdin")
+    add("styles", metavar="STYLE", nargs="+", help="the painting, or several: as CONTENT")
     add("-o", "--output", metavar="OUT", default="stylised.png", help="where to save (%(default)s)")
     add("--gif", metavar="FILM", help="also save an animation of the run here")
     add("--overwrite", action="store_true", help="replace files that exist")
@@ -94,7 +122,14 @@ def build_parser():
             options["help"] = f"{knob.metadata['help']} ({default[0]}{' to ' + default[-1] if default[1:] else ''})"
         if allowed:
             options["type"] = number(type(default), allowed)
-        group.add_argument("--" + knob.name.replace("_", "-"), **options, **OPTIONS.get(knob.name, {}))
+        group.add_argument("--" + knob.name.replace("_", "-"), **(options | OPTIONS.get(knob.name, {})))
+
+    group = parser.add_argument_group("the styles, with one value for each, in their order")
+    for option, (knob, convert, example, help) in STYLE_OPTIONS.items():
+        group.add_argument(option, dest=knob, type=convert, metavar=example, help=help)
+    colours = group.add_mutually_exclusive_group()
+    colours.add_argument("--keep-colours", action="store_true", help="give the result the colours of the photo")
+    colours.add_argument("--match-colours", action="store_true", help="recolour the paintings like the photo first")
     return parser
 
 
@@ -119,21 +154,29 @@ def main(arguments=None):
 def run(options, recipe):
     """Check everything that needs no TensorFlow, which takes seconds; then paint, save, and return the exit status."""
     output, gif = Path(os.path.expanduser(options.output)), options.gif and Path(os.path.expanduser(options.gif))
-    if "-" in (options.content, options.style) and sys.stdin is None:
+    names = [options.content, *options.styles]
+    if "-" in names and sys.stdin is None:
         raise ValueError("No picture can come from stdin, because stdin is closed; name a file instead.")
-    if options.content == options.style == "-":
+    if names.count("-") > 1:
         raise ValueError("Only one of the two pictures can come from stdin; name a file for the other.")
+    for name in options.styles:
+        if options.styles.count(name) > 1:
+            raise ValueError(f"The painting {name} is named twice; name it once, with a larger share in --shares.")
     check_files(output, gif, options)
-    content, style = open_pictures(options, recipe)
+    content, styles, recipe = open_pictures(options, recipe)
     arguments = {**asdict(recipe), "weights": options.weights, "pooling": options.pooling}
-    arguments |= {"content picture": fingerprint(content), "style picture": fingerprint(style)}
+    arguments |= {"shares": [style.share for style in styles], "stroke_scale": [style.scale for style in styles]}
+    arguments |= {"match_colours": options.match_colours, "content picture": fingerprint(content)}
+    for name, field in (("style", "image"), ("region", "region"), ("style region", "style_region")):
+        pictures = [getattr(style, field) for style in styles]
+        arguments[f"{name} picture"] = [None if picture is None else fingerprint(picture) for picture in pictures]
     checkpoint, done = Checkpoint(output, arguments), 0
     if recipe.init not in ("noise", "content"):
         recipe = replace(recipe, init=open_picture(recipe.init))
     if options.resume:
         image, done = checkpoint.load()
         recipe = replace(recipe, init=image)
-    return stylise(output, gif, checkpoint, content, style, recipe, done, options)
+    return stylise(output, gif, checkpoint, content, styles, recipe, done, options)
 
 
 def check_files(output, gif, options):
@@ -143,8 +186,9 @@ def check_files(output, gif, options):
         if path.exists() and not (options.overwrite or options.resume):
             or_resume = ", or --resume to go on with the run" if path_beside(output).exists() else ""
             raise FileExistsError(f"{path} exists; choose another name, or add --overwrite{or_resume}.")
-        for name in ("content", "style"):
-            source = vars(options)[name]
+        masks = filter(None, [*(options.region or ()), *(options.style_region or ())])
+        pictures = {"content": [options.content], "style": options.styles, "mask": masks}
+        for name, source in ((name, source) for name, sources in pictures.items() for source in sources):
             if source != "-" and path.resolve() == find_picture(source).resolve():
                 raise FileExistsError(f"{path} is the {name} picture; choose another name for the result.")
     if gif and gif.resolve() == output.resolve():
@@ -154,24 +198,40 @@ def check_files(output, gif, options):
 
 
 def open_pictures(options, recipe):
-    """Both pictures, decoded, and refused if they are too thin."""
+    """The photo, the styles, decoded and refused if they do not fit, and the recipe with its size."""
     needed = smallest_side(recipe.content_layers | recipe.style_layers)
-    for name in (options.content, options.style):
-        picture = open_picture(sys.stdin.buffer if name == "-" else name)
-        check_sides(name, shape_of(picture), recipe.size, needed)
-        yield picture
+    pictures = [sys.stdin.buffer if name == "-" else name for name in (options.content, *options.styles)]
+    content = open_picture(pictures[0])
+    recipe = replace(recipe, size=recipe.size or max(shape_of(content)))
+    check_sides(options.content, shape_of(content), recipe.size, needed)
+    knobs = [{} for _ in options.styles]
+    for option, (knob, *_) in STYLE_OPTIONS.items():
+        values = vars(options)[knob] or []
+        if option == "--stroke-scale" and len(values) == 1:
+            values *= len(knobs)
+        if values and len(values) != len(knobs):
+            raise ValueError(f"{option} takes one value for each painting: {len(knobs)}, not {len(values)}.")
+        for style, value in zip(knobs, values, strict=False):
+            style[knob] = value
+    styles = [Style(picture, **style) for picture, style in zip(pictures[1:], knobs, strict=True)]
+    return content, [open_style(style, shape_of(content), recipe.size, needed) for style in styles], recipe
 
 
-def stylise(output, gif, checkpoint, content, style, recipe, done, options):
+def stylise(output, gif, checkpoint, content, styles, recipe, done, options):
     """Transfer the style, save what came out, and return the exit status."""
     with stopped_by_signals() as stop:
-        from nst_keras import load_vgg16, plotting, to_pil, transfer_style  # takes seconds
+        from nst_keras import colours, load_vgg16, plotting, to_pil, transfer_style  # takes seconds
 
+        def finished(image):
+            return colours.keep_colours(image, content) if options.keep_colours else image
+
+        if options.match_colours:
+            styles = [replace(style, image=colours.match_colours(style.image, content)) for style in styles]
         frames = []
-        callbacks = [checkpoint.save_now_and_then, *([film_into(frames)] if gif else [])]
+        callbacks = [checkpoint.save_now_and_then, *([film_into(frames, finished)] if gif else [])]
         image, history = transfer_style(
             content,
-            style,
+            styles,
             recipe=recipe,
             initial_step=done,
             vgg16=load_vgg16(options.weights, options.pooling),
@@ -180,6 +240,7 @@ def stylise(output, gif, checkpoint, content, style, recipe, done, options):
         stopped = history.params["stopped"]
         if stopped == "interrupted" and not history.epoch:
             raise KeyboardInterrupt
+        image = finished(image)
         save_somewhere(output, image)
         if stopped == "interrupted":
             with saving(checkpoint.path, ": the run cannot go on with --resume"):
@@ -194,7 +255,7 @@ def stylise(output, gif, checkpoint, content, style, recipe, done, options):
     return STATUS[stopped]
 
 
-def film_into(frames):
+def film_into(frames, finished):
     """A callback that gathers the pictures of a run, evenly spaced, and fewer than twice `GIF_FRAMES` of them."""
     from nst_keras import to_pil
 
@@ -203,7 +264,7 @@ def film_into(frames):
     def film(step, losses, image):
         nonlocal every
         if step % every == 0:
-            frames.append(to_pil(image))
+            frames.append(to_pil(finished(image)))
         if len(frames) == 2 * GIF_FRAMES:  # keep every second picture: a long run must not fill the memory
             del frames[::2]
             every *= 2

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageSequence
 
-from nst_keras import FeatureExtractor, images, load_image
+from nst_keras import FeatureExtractor, images, keep_colours, load_image, match_colours, noise_image
 from nst_keras.__main__ import main
 from nst_keras._tensorflow import keras, tf
 from nst_keras.pictures import BUNDLED
@@ -72,6 +72,88 @@ def test_options_reach_transfer_style(tmp_path, monkeypatch):
     assert seen == {"initial_step": 0}
 
 
+def test_options_of_the_styles_reach_transfer_style(tmp_path, monkeypatch):
+    seen = {}
+
+    def transfer_style(content, styles, **options):
+        seen.update(styles=styles, recipe=options["recipe"])
+        raise ValueError("enough seen")
+
+    monkeypatch.setattr("nst_keras.training.transfer_style", transfer_style)
+    arguments = [
+        "cat",
+        "poppies",
+        "great_wave",
+        "-o",
+        str(tmp_path / "out.png"),
+        "--shares",
+        "2,1",
+        "--stroke-scale",
+        "1.5",
+    ]
+    mask = tmp_path / "mask.png"
+    Image.new("L", (45, 30), "white").save(mask)
+    assert main([*arguments, "--regions", f"-,{mask}", "--style-regions", "poppies,-", "--size", "original"]) == 2
+    first, second = seen["styles"]
+    assert (first.share, first.scale, first.image.size, first.region) == (2, 1.5, (649, 443), None)
+    assert (second.share, second.scale, second.image.size, second.style_region) == (1, 1.5, (659, 443), None)
+    assert (second.region.size, first.style_region.size) == ((45, 30), (649, 443))
+    assert seen["recipe"].size == 451
+
+    assert main([*arguments, "--match-colours"]) == 2
+    matched = match_colours("poppies", "cat")
+    np.testing.assert_array_equal(seen["styles"][0].image, matched)
+
+
+def test_the_result_is_given_the_colours_of_the_photo(tmp_path, monkeypatch):
+    """And so is every picture of the film."""
+    made = noise_image(43, 64)
+
+    def transfer_style(content, styles, callbacks, **options):
+        for callback in callbacks:
+            callback(1, {}, made)
+        return made, SimpleNamespace(params={"stopped": None}, epoch=[1])
+
+    monkeypatch.setattr("nst_keras.training.transfer_style", transfer_style)
+    output, film = tmp_path / "out.png", tmp_path / "film.gif"
+    assert main(["cat", "poppies", "-o", str(output), "--gif", str(film), "--keep-colours", *SMALL]) == 0
+    expected = keep_colours(made, "cat")
+    np.testing.assert_allclose(load_image(output), expected, atol=1 / 255)
+    with Image.open(film) as frames:  # of 256 colours
+        shown = np.asarray(frames.convert("RGB")) / 255
+    assert np.abs(shown - expected).mean() < 0.5 * np.abs(shown - made).mean()
+
+
+def test_a_run_with_regions_goes_on_only_with_the_same_ones(tmp_path, monkeypatch, capsys):
+    def interrupted(*arguments, callbacks, **options):
+        def ctrl_c(step, losses, image):
+            if step == 1:
+                raise KeyboardInterrupt
+
+        return transfer_style(*arguments, callbacks=[*callbacks, ctrl_c], **options)
+
+    from nst_keras.training import transfer_style
+
+    output = tmp_path / "out.png"
+    command = ["coffee", "poppies", "great_wave", "-o", str(output), *SMALL]
+    regions = ["--shares", "2,1", "--regions", "coffee_cup,coffee_table", "--keep-colours"]
+    with monkeypatch.context() as patch:
+        patch.setattr("nst_keras.training.transfer_style", interrupted)
+        assert main([*command, *regions]) == 130
+    for changed, says in (
+        ([*regions[:3], "coffee_table,coffee_cup"], "another region picture"),
+        (regions[:2], "another region picture"),
+        ([*regions, "--style-regions", "poppies,great_wave"], "another style region picture"),
+        ([*regions, "--stroke-scale", "2"], r"stroke_scale was \[1.0, 1.0\], now \[2.0, 2.0\]"),
+        (regions[2:], r"shares was \[2.0, 1.0\], now \[1.0, 1.0\]"),
+        ([*regions[:4], "--match-colours"], "match_colours was False, now True"),
+    ):
+        assert main([*command, *changed, "--resume"]) == 2
+        assert re.search(rf"other arguments \({says}\)", capsys.readouterr().err)
+    assert main([*command, *regions, "--resume"]) == 0
+    assert Image.open(output).size == (64, 43)
+
+
 def test_help_shows_every_knob_with_its_default(capsys):
     with pytest.raises(SystemExit):
         main(["--help"])
@@ -114,6 +196,18 @@ def test_an_existing_file_is_only_replaced_when_told_to(tmp_path, capsys):
         (["cat", "poppies", "-o", str(BUNDLED["cat"]), "--overwrite"], "is the content picture"),
         (["cat", "poppies", "-o", str(BUNDLED["poppies"]), "--resume"], "is the style picture"),
         (["cat", "poppies", "--weights", "none.h5"], "no weights file none.h5"),
+        (
+            ["cat", "poppies", "great_wave", "poppies"],
+            "The painting poppies is named twice; name it once, with a larger",
+        ),
+        (["cat", "poppies", "great_wave", "--shares", "1,2,3"], "--shares takes one value for each painting: 2, not 3"),
+        (["cat", "poppies", "--stroke-scale", "1,2"], "--stroke-scale takes one value for each painting: 1, not 2"),
+        (["cat", "poppies", "great_wave", "--regions", "-"], "--regions takes one value for each painting: 2, not 1"),
+        (["cat", "poppies", "--style-regions", "a,b"], "no file a, nor a bundled picture"),
+        (["cat", "poppies", "great_wave", "--regions", "-,none.png"], "no file none.png"),
+        (["astronaut", "poppies", "--regions", "coffee_cup"], "another aspect than the 512×512 of the picture"),
+        (["cat", "poppies", "--style-regions", "astronaut"], "another aspect than the 649×443 of the picture"),
+        (["cat", "poppies", "-o", str(BUNDLED["coffee_cup"]), "--overwrite", "--regions", "coffee_cup"], "is the mask"),
     ],
 )
 def test_bad_input_is_answered_with_one_line(arguments, says, tmp_path, monkeypatch, capsys):
@@ -145,6 +239,10 @@ def test_bad_input_is_answered_with_one_line(arguments, says, tmp_path, monkeypa
         (["--content-layers", "block1_conv1,"], "no layer ''"),
         (["--content-layers", "block1_conv1=1,block1_conv1=2"], "layer block1_conv1 is named twice"),
         (["--optimizer", "newton"], "invalid choice: 'newton'"),
+        (["--shares", "1,0"], "--shares: must be a number from 0.001 to 1000, not '0'"),
+        (["--stroke-scale", "11"], "--stroke-scale: must be a number from 0.1 to 10, not '11'"),
+        (["--keep-colours", "--match-colours"], "--match-colours: not allowed with argument --keep-colours"),
+        (["--size", "origin"], "--size: must be a whole number from 1 to 65535, not 'origin'"),
         (["--nonsense"], "unrecognized arguments: --nonsense"),
     ],
 )

@@ -15,7 +15,19 @@ from nst_keras import Recipe, transfer_style
 PACKAGE = Path(nst_keras.__file__).parent
 # From the ground floor up.
 HOUSE = [
-    *("ranges", "pictures", "recipe", "styles", "_tensorflow", "images", "features", "losses", "objective", "descent"),
+    *(
+        "ranges",
+        "pictures",
+        "recipe",
+        "styles",
+        "_tensorflow",
+        "images",
+        "colours",
+        "features",
+        "losses",
+        "objective",
+        "descent",
+    ),
     *("memory", "progress", "training", "plotting", "exercises", "checkpoints", "__main__"),
 ]
 
