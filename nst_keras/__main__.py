@@ -12,10 +12,12 @@ from pathlib import Path
 from nst_keras.checkpoints import Checkpoint, fingerprint, path_beside
 from nst_keras.pictures import BUNDLED, SIZE, check_output_path, find_picture, open_picture, shape_of
 from nst_keras.progress import SafeStream
+from nst_keras.ranges import short
 from nst_keras.recipe import OPTIMIZERS, Recipe, check_layers, check_sides, layer_weights, smallest_side
 from nst_keras.styles import SCALE, SHARE, Style, open_style
 
 GIF_FRAMES = 60
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]  # on Windows two
 STATUS = {None: 0, "interrupted": 130, "diverged": 1, "out of memory": 1}
 
 
@@ -39,7 +41,7 @@ def number(convert, allowed):
         with suppress(ValueError):
             if (value := convert(text)) in allowed:
                 return value
-        raise argparse.ArgumentTypeError(f"must be {allowed}, not {text[:40] + '…' * (len(text) > 40)!r}")
+        raise argparse.ArgumentTypeError(f"must be {allowed}, not {short(text, 40)!r}")
 
     return parse
 
@@ -64,7 +66,7 @@ def layers(text):
     names, equals, weights = zip(*(part.partition("=") for part in text.split(",")), strict=True)
     names = [name.strip() for name in names]
     try:
-        check_layers(layer_weights(names))  # none is unknown, none is named twice
+        check_layers(layer_weights(names if text else ()))  # none is unknown, none is named twice
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error).rstrip(".")) from None
     if not any(equals):
@@ -140,6 +142,8 @@ def main(arguments=None):
         recipe = Recipe(**{knob.name: vars(options)[knob.name] for knob in fields(Recipe) if knob.name in options})
         return run(options, recipe)
     except KeyboardInterrupt:
+        for number in SIGNALS:  # another Ctrl-C would cut our answer to the first
+            signal.signal(number, signal.SIG_IGN)
         say("\nStopped before the first step; nothing was saved.")
         return 130
     except (OSError, ValueError, ImportError, MemoryError) as error:
@@ -153,7 +157,7 @@ def main(arguments=None):
 
 def run(options, recipe):
     """Check everything that needs no TensorFlow, which takes seconds; then paint, save, and return the exit status."""
-    output, gif = Path(os.path.expanduser(options.output)), options.gif and Path(os.path.expanduser(options.gif))
+    output, gif = (name if name is None else Path(os.path.expanduser(name)) for name in (options.output, options.gif))
     names = [options.content, *options.styles]
     if "-" in names and sys.stdin is None:
         raise ValueError("No picture can come from stdin, because stdin is closed; name a file instead.")
@@ -193,7 +197,7 @@ def check_files(output, gif, options):
                 raise FileExistsError(f"{path} is the {name} picture; choose another name for the result.")
     if gif and gif.resolve() == output.resolve():
         raise FileExistsError(f"{gif} cannot be both the picture and the film; choose another name for one of them.")
-    if options.weights not in ("bundled", "imagenet") and not Path(os.path.expanduser(options.weights)).is_file():
+    if options.weights not in ("bundled", "imagenet") and not os.path.isfile(os.path.expanduser(options.weights)):
         raise FileNotFoundError(f"There is no weights file {options.weights}.")
 
 
@@ -277,13 +281,14 @@ def stopped_by_signals():
     """A callback that answers Ctrl-C, a kill, and a terminal that is closed.
 
     Before the first step they end the program, later the run, after its step: none comes between picture and disk.
+    Once is enough: a program that ends is not to be disturbed.
     """
     asked = painting = False
 
     def answer(number, frame):
         nonlocal asked
-        asked = True
-        if not painting:
+        first, asked = not asked, True
+        if first and not painting:
             raise KeyboardInterrupt
 
     def stop(step, losses, image):
@@ -292,16 +297,13 @@ def stopped_by_signals():
         if asked:
             raise KeyboardInterrupt
 
-    before = {}
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)  # Windows has no SIGHUP
-        if number and signal.getsignal(number) != signal.SIG_IGN:  # nohup wants it ignored
-            before[number] = signal.signal(number, answer)
+    heeded = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]  # nohup wants it ignored
+    before = {number: signal.signal(number, answer) for number in heeded}
     try:
         yield stop
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_IGN if asked else handler)
 
 
 def save_somewhere(output, image):

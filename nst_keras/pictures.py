@@ -1,21 +1,21 @@
 """Pictures: files and Pillow, no TensorFlow. What comes in is upright, in sRGB and on white; what goes out is whole."""
 
-import difflib
 import functools
 import io
 import os
 import reprlib
 import secrets
+import stat
 import tempfile
 import threading
 import warnings
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import numpy as np
 from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 
-from nst_keras.ranges import WholeNumber
+from nst_keras.ranges import WholeNumber, guess, short
 
 # An installed wheel carries `data/` inside; in a checkout it stands beside the package.
 _PACKAGE = Path(__file__).parent
@@ -87,16 +87,25 @@ def name_of(source, otherwise="this picture"):
 def find_picture(source):
     """The path of a picture: that of an existing file (~ is the home folder), else of the bundled one of that name."""
     path = Path(os.path.expanduser(source))
-    if path.is_file() or path.is_fifo():
+    if not os.fspath(source):
+        raise ValueError("The name of a picture is empty; name a file, or a bundled picture.")
+    try:
+        kind = stat.S_IFMT(path.stat().st_mode)
+    except PermissionError:
+        raise
+    except (OSError, ValueError):  # there is no such file, or no file can have this name
+        kind = None
+    if kind in (stat.S_IFREG, stat.S_IFIFO):
         return path
-    if path.is_dir():
+    if kind == stat.S_IFDIR:
         raise ValueError(f"{path} is a folder; name a picture in it.")
+    if kind:
+        raise ValueError(f"{path} is a device; name a file.")
     if str(source) in BUNDLED:
         return BUNDLED[str(source)]
-    close = difflib.get_close_matches(str(source), BUNDLED, n=1)
-    meant = f" Did you mean {close[0]}?" if close else ""
     raise FileNotFoundError(
-        f"There is no file {source}, nor a bundled picture of that name ({', '.join(BUNDLED)}).{meant}"
+        f"There is no file {short(os.fspath(source))}, nor a bundled picture of that name ({', '.join(BUNDLED)})."
+        + guess(str(source), BUNDLED)
     )
 
 
@@ -110,6 +119,9 @@ def fitted_shape(height, width, size):
 
 def check_output_path(path, animation=False):
     """Return Pillow's name of the format that `path` asks for; say what is wrong if it cannot be written there."""
+    if not isinstance(path, str | os.PathLike):
+        kind = type(path).__name__
+        raise ValueError(f"The place to save is a path, not {kind}; it comes first, and then what we save there.")
     path = Path(os.path.expanduser(path))
     file_format = Image.registered_extensions().get(path.suffix.lower())
     if animation and file_format != "GIF":
@@ -120,9 +132,11 @@ def check_output_path(path, animation=False):
             "size; use .png or .jpg."
         )
     if len(os.fsencode(path.name)) > LONGEST_NAME:
-        raise ValueError(f"{path.name[:20]}… cannot be written: its name is too long; choose a shorter one.")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"{path} cannot be written: there is no folder {path.parent}; create it first.")
+        raise ValueError(f"{short(path.name, 20)} cannot be written: its name is too long; choose a shorter one.")
+    if not os.path.isdir(path.parent):  # Path.is_dir raises an error where a name is too long
+        raise FileNotFoundError(
+            f"{path.name} cannot be written: there is no folder {short(str(path.parent))}; create it first."
+        )
     if path.is_dir():
         raise ValueError(f"{path} cannot be written: it is a folder.")
     try:
@@ -167,6 +181,10 @@ def _decode(file, name):
     try:
         with without_warnings():  # remarks on odd metadata
             warnings.simplefilter("error", Image.DecompressionBombWarning)
+            if hasattr(file, "read"):
+                with suppress(AttributeError, OSError):  # a pipe does not go back to its start
+                    file.seek(0)
+                file = io.BytesIO(file.read())
             with nullcontext(file) if isinstance(file, Image.Image) else Image.open(file) as picture:
                 picture.load()
             if picture.getexif().get(ExifTags.Base.Orientation, 1) != 1:
@@ -175,12 +193,14 @@ def _decode(file, name):
             raise ValueError("it has no pixels")
         if picture.mode.startswith(("I", "F")):  # 16 bits, 32 bits or float: Pillow's own conversion clips at 255
             values = np.asarray(picture)
-            return _checked_pixels(values.astype(np.uint16) if _fits_uint16(values) else values)
-        return _on_white(_to_srgb(picture))
+        else:
+            return _on_white(_to_srgb(picture))
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         limit = Image.MAX_IMAGE_PIXELS / 1e6
         raise ValueError(f"{name} has more than {limit:.0f} million pixels; make it smaller first.") from None
     except UnidentifiedImageError:
+        if not (file.getbuffer().nbytes if isinstance(file, io.BytesIO) else file.stat().st_size):
+            raise ValueError(f"{name} is empty; it holds no picture.") from None
         raise ValueError(f"{name} is not an image that Pillow can read; convert it to JPEG or PNG.") from None
     except MemoryError:
         raise
@@ -188,6 +208,10 @@ def _decode(file, name):
         raise PermissionError(f"{name} cannot be read: its permissions forbid it.") from None
     except Exception as error:  # damaged files raise anything from SyntaxError to struct.error
         raise ValueError(f"{name} cannot be read as an image ({error}); re-save it in another program.") from error
+    try:
+        return _checked_pixels(values.astype(np.uint16) if _fits_uint16(values) else values)
+    except ValueError as error:
+        raise ValueError(f"{name} cannot be used as a picture. {error}") from None
 
 
 def _on_white(picture):

@@ -33,6 +33,8 @@ class ProgressBar:
     """The share of the work that is done, the remaining time and the losses; `with` closes it, whatever happens."""
 
     def __init__(self, stages, verbose):
+        if verbose not in (0, 1):
+            raise ValueError(f"verbose is 1 for a progress bar or 0 for none, not {verbose!r}.")
         self.bar = tqdm(
             total=sum(steps * _work(height, width) for height, width, steps in stages),
             bar_format="{percentage:3.0f} % {bar:10} {elapsed}, {remaining} left{postfix}",

@@ -1,5 +1,6 @@
-"""Which numbers an argument may be: said once, for the check, for its message, and for the command line."""
+"""Which values an argument may have: said once, for the check, for its message, and for the command line."""
 
+import difflib
 import numbers
 import reprlib
 from dataclasses import dataclass
@@ -49,3 +50,14 @@ def check(name, value, allowed):
     """Raise a ValueError that names the argument, what it may be, and what it was, unless the value is allowed."""
     if value not in allowed:
         raise ValueError(f"{name} must be {allowed}, not {reprlib.repr(value)}.")
+
+
+def short(text, length=200):
+    """The text, cut where it is too long for a message."""
+    return text[:length] + "…" * (len(text) > length)
+
+
+def guess(name, names):
+    """The words " Did you mean size?", if one of the names is close to this one; else nothing."""
+    close = difflib.get_close_matches(name, names, n=1)
+    return f" Did you mean {close[0]}?" if close else ""

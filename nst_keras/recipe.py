@@ -1,6 +1,5 @@
 """The recipe of a picture: every knob of a run with its default and its check, each once. Needs no TensorFlow."""
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from math import ceil
@@ -8,7 +7,7 @@ from math import ceil
 import numpy as np
 
 from nst_keras.pictures import SIZE, fitted_shape
-from nst_keras.ranges import Weight, WholeNumber, check
+from nst_keras.ranges import Weight, WholeNumber, check, guess
 
 CONTENT_LAYERS = ("block4_conv2",)
 STYLE_LAYERS = ("block1_conv1", "block2_conv1", "block3_conv1", "block4_conv1", "block5_conv1")
@@ -106,9 +105,7 @@ def recipe_from(recipe, knobs):
     names = [knob.name for knob in fields(Recipe)]
     for name in knobs:
         if name not in names:
-            close = difflib.get_close_matches(name, names, n=1)
-            meant = f"did you mean {close[0]}? " if close else ""
-            raise TypeError(f"There is no keyword {name!r}; {meant}The knobs are {', '.join(names)}.")
+            raise TypeError(f"There is no keyword {name!r}.{guess(name, names)} The knobs are {', '.join(names)}.")
     if recipe is not None and not isinstance(recipe, Recipe):
         raise TypeError(f"recipe must be a Recipe, not {type(recipe).__name__}; give single knobs as keywords.")
     return replace(recipe or Recipe(), **knobs)
@@ -132,6 +129,8 @@ def layer_weights(layers):
 def check_layers(layers, known=VGG16_LAYERS):
     """Refuse a layer that the network does not have; the message lists those it has."""
     unknown = [layer for layer in layers if layer not in known]
+    if unknown and unknown[0] in VGG16_LAYERS:
+        raise ValueError(f"The model given as vgg16 has no layer {unknown[0]!r}: it is no VGG16. load_vgg16 makes one.")
     if unknown or not layers:
         raise ValueError(
             f"{'VGG16 has no layer ' + repr(unknown[0]) if unknown else 'Name at least one layer of VGG16'}; "
@@ -155,10 +154,12 @@ def check_sides(name, shape, size, layers_need):
     height, width = fitted_shape(*shape, size)
     needed = max(MARGIN, layers_need)
     if min(height, width) < needed:
+        smallest = smallest_size(shape, needed)
+        advice = f"Choose a size from {smallest}, or cut" if smallest in SIZE else "Cut"
         raise ValueError(
             f"{name} has {shape[1]}×{shape[0]} pixels, which size {size} makes {width}×{height}, but the chosen layers "
             f"and the margin need at least {needed} on every side. "
-            f"Choose a size from {smallest_size(shape, needed)}, or cut the picture to another shape."
+            f"{advice} the picture to another shape."
         )
 
 

@@ -115,6 +115,9 @@ def transfer_style(content, style, *, recipe=None, initial_step=0, callbacks=(),
             raise type(trouble)(f"{trouble} in the first step. {advice}")
         place = f"after step {steps[-1]}: the picture of that step is kept"
         warnings.warn(f"{trouble} {place}. {advice}", stacklevel=2)
+    elif recipe.optimizer != "lbfgs" and tf.reduce_mean(tf.cast(tf.abs(image - 0.5) == 0.5, "float32")) > 0.5:
+        much = "More than half of the colours are at the end of their range, as light or as dark as can be"
+        warnings.warn(f"{much}. Make the learning rate smaller.", stacklevel=2)
     return resize_image(image, shape), _history(steps, records, stages, stopped)
 
 

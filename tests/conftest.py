@@ -9,6 +9,7 @@ import matplotlib.pyplot as plt
 import pytest
 
 from nst_keras import load_image, load_vgg16
+from nst_keras.__main__ import SIGNALS
 from nst_keras._tensorflow import keras
 
 # A shell starts what runs in the background with Ctrl-C ignored, and then so do its children.
@@ -53,6 +54,15 @@ def start():
     yield start
     for timer in timers:
         timer.cancel()
+
+
+@pytest.fixture(autouse=True)
+def _heed_signals():
+    """The command line ignores signals once one has ended it; here the process goes on."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(autouse=True)

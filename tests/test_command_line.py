@@ -15,7 +15,7 @@ import pytest
 from PIL import Image, ImageSequence
 
 from nst_keras import FeatureExtractor, images, keep_colours, load_image, match_colours, noise_image
-from nst_keras.__main__ import main
+from nst_keras.__main__ import SIGNALS, main
 from nst_keras._tensorflow import keras, tf
 from nst_keras.pictures import BUNDLED
 from nst_keras.recipe import Recipe
@@ -208,6 +208,11 @@ def test_an_existing_file_is_only_replaced_when_told_to(tmp_path, capsys):
         (["astronaut", "poppies", "--regions", "coffee_cup"], "another aspect than the 512×512 of the picture"),
         (["cat", "poppies", "--style-regions", "astronaut"], "another aspect than the 649×443 of the picture"),
         (["cat", "poppies", "-o", str(BUNDLED["coffee_cup"]), "--overwrite", "--regions", "coffee_cup"], "is the mask"),
+        (["cat", "poppies", "--weights", "n" * 5000], "no weights file nnn"),
+        (["cat", "poppies", "--gif", ""], "an animation is a .gif file"),
+        (["cat", ""], "The name of a picture is empty"),
+        (["cat", "n" * 5000], "n…, nor a bundled picture"),
+        (["cat", "poppies", "-o", "n" * 5000 + "/out.png"], "out.png cannot be written: there is no folder nnn"),
     ],
 )
 def test_bad_input_is_answered_with_one_line(arguments, says, tmp_path, monkeypatch, capsys):
@@ -236,6 +241,7 @@ def test_bad_input_is_answered_with_one_line(arguments, says, tmp_path, monkeypa
         (["--style-layers", "block1_conv1=b=c"], "give every layer a weight"),
         (["--style-layers", "conv9"], "no layer 'conv9'"),
         (["--style-layers", "=1"], "no layer ''"),
+        (["--style-layers", ""], "Name at least one layer of VGG16; its layers are block1_conv1"),
         (["--content-layers", "block1_conv1,"], "no layer ''"),
         (["--content-layers", "block1_conv1=1,block1_conv1=2"], "layer block1_conv1 is named twice"),
         (["--optimizer", "newton"], "invalid choice: 'newton'"),
@@ -396,7 +402,7 @@ def test_a_pipe_whose_reader_has_gone_is_no_error():
     ("name", "says"),
     [
         ("closed.png", "closed.png cannot be read: its permissions forbid it"),
-        ("nan.tif", "nan.tif cannot be read as an image (The values of a float image lie in [0, 1]"),
+        ("nan.tif", "nan.tif cannot be used as a picture. The values of a float image lie in [0, 1]"),
     ],
 )
 def test_a_picture_that_cannot_be_used_is_named(name, says, tmp_path, monkeypatch, capsys):
@@ -532,12 +538,37 @@ def test_a_signal_while_the_picture_is_saved_does_not_cost_it(tmp_path, monkeypa
         os.kill(os.getpid(), getattr(signal, stop))
         time.sleep(0.05)
 
-    save_image, handlers = images.save_image, [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    save_image = images.save_image
     monkeypatch.setattr(images, "save_image", interrupted)
     output = tmp_path / "out.png"
     assert main(["cat", "poppies", "-o", str(output), *SMALL]) == 0
     assert Image.open(output).size == (64, 43)
-    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
+    os.kill(os.getpid(), getattr(signal, stop))  # the program ends anyway, and nothing is to disturb its end
+
+
+def test_signals_mean_what_they_meant_after_a_run_that_none_has_stopped(tmp_path):
+    handlers = [signal.getsignal(number) for number in SIGNALS]
+    assert main(["cat", "poppies", "-o", str(tmp_path / "out.png"), *SMALL]) == 0
+    assert [signal.getsignal(number) for number in SIGNALS] == handlers
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals to send")
+def test_a_second_ctrl_c_does_not_cut_the_answer_to_the_first(start):
+    code = """if True:
+        import sys
+        from nst_keras.__main__ import main
+        print("ready", flush=True)
+        sys.exit(main(["cat", "poppies", "-o", "never.png"]))
+    """
+    runs = [start([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(2)]
+    for run, pause in zip(runs, (0.003, 0.02), strict=True):
+        assert run.stdout.readline() == b"ready\n"
+        time.sleep(0.2)  # TensorFlow takes seconds to start
+        for _ in range(3):
+            run.send_signal(signal.SIGINT)
+            time.sleep(pause)
+        _, error = run.communicate(timeout=60)
+        assert (run.returncode, error) == (130, b"\nStopped before the first step; nothing was saved.\n")
 
 
 def test_a_signal_between_two_steps_ends_the_run_after_the_next(tmp_path, monkeypatch, capsys):
@@ -580,6 +611,11 @@ def test_only_one_picture_can_come_from_stdin(tmp_path, capsys):
     assert capsys.readouterr().err == (
         "nst-keras: Only one of the two pictures can come from stdin; name a file for the other.\n"
     )
+
+
+def test_an_empty_stdin_is_said():
+    run = run_python("-m", "nst_keras", "-", "poppies", "-o", "never.png", input="")
+    assert (run.returncode, run.stderr) == (2, "nst-keras: <stdin> is empty; it holds no picture.\n")
 
 
 def test_a_closed_stdin_is_said(tmp_path, monkeypatch, capsys):

@@ -290,6 +290,12 @@ def test_weights_may_lie_in_the_home_folder(tmp_path, monkeypatch, vgg16):
     np.testing.assert_array_equal(load_vgg16("~/own.weights.h5").get_weights()[0], vgg16.get_weights()[0])
 
 
+def test_another_network_is_refused():
+    other = keras.Sequential([keras.Input((None, None, 3)), keras.layers.Conv2D(4, 3, name="conv1")])
+    with pytest.raises(ValueError, match=r"^The model given as vgg16 has no layer 'block1_conv1': it is no VGG16\."):
+        FeatureExtractor("block1_conv1", other)
+
+
 @pytest.mark.parametrize("vgg16", ["imagenet", load_vgg16, 16])
 def test_what_is_no_model_is_refused(vgg16):
     with pytest.raises(ValueError, match=r"^vgg16 is a model from load_vgg16, not "):

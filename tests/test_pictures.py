@@ -203,6 +203,49 @@ def test_a_stream_that_is_no_picture_is_named(tmp_path):
         load_image(io.BytesIO(b"hello"))
 
 
+def test_what_is_empty_is_said_to_be(tmp_path):
+    path = tmp_path / "empty.jpg"
+    path.touch()
+    reading, writing = os.pipe()  # cannot be read twice
+    os.close(writing)
+    with open(path, "rb") as opened, open(reading, "rb") as pipe:
+        for source, name in (
+            (path, r"empty\.jpg"),
+            (opened, r"empty\.jpg"),
+            (b"", "this picture"),
+            (pipe, "this picture"),
+        ):
+            with pytest.raises(ValueError, match=f"{name} is empty; it holds no picture"):
+                open_picture(source)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/null"), reason="Windows keeps its devices elsewhere")
+def test_a_device_is_no_picture():
+    with pytest.raises(ValueError, match=r"^/dev/null is a device; name a file\.$"):
+        open_picture("/dev/null")
+
+
+@pytest.mark.parametrize("name", ["n" * 5000, "folder/" * 1000, "a\0b"])
+def test_a_name_that_no_file_can_have_is_none_of_a_file(name):
+    with pytest.raises(FileNotFoundError, match="There is no file ") as error:
+        open_picture(name)
+    assert len(str(error.value)) < 500
+
+
+def test_a_name_without_letters_is_answered():
+    with pytest.raises(ValueError, match="The name of a picture is empty; name a file, or a bundled picture"):
+        open_picture("")
+
+
+def test_a_folder_that_is_closed_to_us_is_not_taken_for_none(monkeypatch):
+    def stat(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("pathlib.Path.stat", stat)
+    with pytest.raises(PermissionError, match="Permission denied"):
+        open_picture("closed/cat.jpg")
+
+
 def test_the_home_folder_has_a_short_name(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))

@@ -7,7 +7,7 @@ from hypothesis import given, strategies as st
 from nst_keras import Recipe, transfer_style
 from nst_keras.pictures import fitted_shape
 from nst_keras.ranges import Weight, WholeNumber
-from nst_keras.recipe import plan_stages, recipe_from, remaining_stages, smallest_size
+from nst_keras.recipe import check_sides, plan_stages, recipe_from, remaining_stages, smallest_size
 
 
 def test_a_recipe_holds_the_defaults_and_equals_its_like():
@@ -56,9 +56,9 @@ def test_ranges_hold_what_they_say(value):
 
 
 def test_a_wrong_keyword_is_answered_with_the_names_that_exist():
-    with pytest.raises(TypeError, match=r"no keyword 'style_wieght'; did you mean style_weight\? The knobs are size, "):
+    with pytest.raises(TypeError, match=r"no keyword 'style_wieght'\. Did you mean style_weight\? The knobs are "):
         transfer_style("cat", "poppies", style_wieght=0.5)
-    with pytest.raises(TypeError, match=r"no keyword 'q'; The knobs are .*seed\."):
+    with pytest.raises(TypeError, match=r"no keyword 'q'\. The knobs are .*seed\."):
         recipe_from(None, {"q": 1})
 
 
@@ -93,6 +93,15 @@ def test_the_smallest_size_leaves_the_side_that_is_needed(height, width, side):
     size = smallest_size((height, width), side)
     if size <= 65535:
         assert min(fitted_shape(height, width, size)) >= side
+
+
+def test_a_size_that_there_is_not_is_no_advice():
+    with pytest.raises(
+        ValueError, match=r"every side\. Choose a size from 64000, or cut the picture to another shape\.$"
+    ):
+        check_sides("a line", (1, 4000), 400, 16)
+    with pytest.raises(ValueError, match=r"every side\. Cut the picture to another shape\.$"):
+        check_sides("a line", (1, 5000), 400, 16)
 
 
 @given(st.integers(16, 1000), st.integers(16, 1000), st.integers(1, 500), st.booleans())

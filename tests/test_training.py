@@ -331,6 +331,15 @@ def share_left_with_weights_of_1(content, style, vgg16):
     return share_that_is_left(content, style, 1.0, vgg16)
 
 
+@pytest.mark.parametrize(
+    "optimizer", [keras.optimizers.SGD(1e38), keras.optimizers.Adam(10.0)], ids=lambda optimizer: optimizer.name
+)
+def test_steps_so_long_that_only_black_and_white_are_left_are_warned_of(vgg16, content, style, optimizer):
+    with pytest.warns(UserWarning, match=r"More than half of the colours .* Make the learning rate smaller"):
+        image, _ = transfer_style(content, style, optimizer=optimizer, vgg16=vgg16, **SMALL)
+    assert np.median(np.abs(image - 0.5)) == 0.5
+
+
 @pytest.mark.parametrize("weight", [MIN_WEIGHT, 1e-20, 1e20, 1e25])
 def test_only_the_proportion_of_the_weights_matters(vgg16, content, style, weight, share_left_with_weights_of_1):
     """Also where the square of a gradient leaves the range of float32, down to the smallest weight there is."""
@@ -362,6 +371,7 @@ def test_a_loss_that_is_never_finite_is_an_error(vgg16, content, style):
         ({"content_weight": 0, "style_weight": 0}, "both 0"),
         ({"optimizer": "newton"}, "not 'newton'"),
         ({"init": "cubism"}, "no file cubism"),
+        ({"verbose": "no"}, "verbose is 1 for a progress bar or 0 for none, not 'no'"),
         ({"size": 20}, "The content image has 64×43 pixels, which size 20 makes 20×13.*at least 16.*a size from 24,"),
         ({"size": 10, "content_layers": "block1_conv1", "style_layers": "block1_conv1"}, "10×7.*at least 8"),
         ({"style": np.zeros((1, 4000, 3))}, "The style image has 4000×1 pixels, which size 64 makes 64×1,"),
