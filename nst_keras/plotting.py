@@ -5,9 +5,23 @@ import io
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.animation import FuncAnimation, PillowWriter
+from matplotlib.patches import FancyBboxPatch, Rectangle
 
 from nst_keras.images import to_pil
-from nst_keras.pictures import check_output_path, replacing
+from nst_keras.pictures import DATA, check_output_path, replacing
+
+# One palette, which colour-blind readers can tell apart (Okabe and Ito, https://jfly.uni-koeln.de/color).
+CONTENT, STYLE, GENERATED, NETWORK = "#0072B2", "#D55E00", "#007A5A", "#B07A00"
+UNLIT = "#C4C4C4"
+# The parts of style transfer, each with what its drawing lights up.
+OVERVIEW = {
+    "features": ("C", "X", "S", "VGG16", "P", "F", "F of S"),
+    "gram": ("F", "F of S", "G", "A"),
+    "content": ("C", "X", "VGG16", "P", "F", "content loss"),
+    "style": ("X", "S", "VGG16", "F", "F of S", "G", "A", "style loss"),
+    "total": ("content loss", "style loss", "total loss"),
+    "gradient": ("X", "total loss", "gradient"),
+}
 
 
 def plot_images(images, titles=None, *, axes=None, height=3.0):
@@ -43,13 +57,14 @@ def plot_images(images, titles=None, *, axes=None, height=3.0):
     return axes[0].figure
 
 
-def plot_feature_maps(features, channels=range(8), *, axes=None):
-    """Show single channels of a feature map: bright where the channel fires.
+def plot_feature_maps(features, channels=range(8), *, image=None, axes=None):
+    """Show single channels of a feature map: bright where the channel fires, each on a scale of its own.
 
     Args:
         features: shape (1, height, width, channels).
         channels: numbers of the channels to show.
-        axes: as many Matplotlib axes; None makes a grid of up to eight in a row.
+        image: the image they were computed from, to be shown first; None shows the channels alone.
+        axes: as many Matplotlib axes; None makes a grid of up to four in a row.
 
     Returns:
         The Matplotlib figure.
@@ -62,24 +77,29 @@ def plot_feature_maps(features, channels=range(8), *, axes=None):
     wrong = [channel for channel in channels if not 0 <= channel < features.shape[-1]]
     if wrong or not channels:
         raise ValueError(f"channels must name some of 0 to {features.shape[-1] - 1}, not {wrong or channels}.")
+    panels = len(channels) + (image is not None)
     if axes is None:
-        columns = min(8, len(channels))
-        rows = -(-len(channels) // columns)
-        size = (1.5 * columns, rows * (1.5 * features.shape[0] / features.shape[1] + 0.3))
+        columns = min(4, panels)
+        rows = -(-panels // columns)
+        size = (2.5 * columns, rows * (2.5 * features.shape[0] / features.shape[1] + 0.35))
         _, axes = plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
         for ax in axes.flat:
             ax.axis("off")
-        axes = axes.flat[: len(channels)]
-    axes = _as_many(axes, len(channels), "channels")
-    for ax, channel in zip(axes, channels, strict=True):
+        axes = axes.flat[:panels]
+    axes = _as_many(axes, panels, "panels")
+    if image is not None:
+        plot_images([image], ["image"], axes=axes[:1])
+    for ax, channel in zip(axes[-len(channels) :], channels, strict=True):
         ax.imshow(features[..., channel], cmap="magma")
-        ax.set_title(f"channel {channel}", fontsize=8)
+        ax.set_title(f"channel {channel}")
         ax.axis("off")
     return axes[0].figure
 
 
 def plot_gram_matrix(gram, *, ax=None, title=None, labels=None):
     """Show a Gram matrix as a heat map, the entries written in where there are few.
+
+    A table with values below zero, as correlations have them, is coloured from blue by white (0) to red.
 
     Args:
         gram: shape (channels, channels).
@@ -98,14 +118,18 @@ def plot_gram_matrix(gram, *, ax=None, title=None, labels=None):
         raise ValueError(f"A Gram matrix has the shape (channels, channels), this has {gram.shape}.")
     if ax is None:
         _, ax = plt.subplots(figsize=(4, 3.4), layout="constrained")
-    picture = ax.imshow(gram, cmap="viridis")
+    largest = np.abs(gram).max()
+    signed = gram.min() < 0
+    picture = ax.imshow(gram, cmap="RdBu_r" if signed else "viridis", vmin=-largest if signed else None)
+    picture.norm.vmax = largest
     ax.figure.colorbar(picture, ax=ax)
     ax.set(title=title, xlabel="channel", ylabel="channel")
     if labels is not None:
         ax.set(xticks=range(len(labels)), xticklabels=labels, yticks=range(len(labels)), yticklabels=labels)
     if len(gram) <= 8:
         for (row, column), value in np.ndenumerate(gram):
-            colour = "black" if picture.norm(value) > 0.6 else "white"
+            dark = abs(value) > 0.6 * largest if signed else picture.norm(value) < 0.6
+            colour = "white" if dark else "black"
             ax.text(column, row, f"{value:.4g}", ha="center", va="center", color=colour)
     return ax.figure
 
@@ -130,12 +154,103 @@ def plot_losses(history, *, ax=None):
     if ax is None:
         _, ax = plt.subplots(figsize=(7, 3.5), layout="constrained")
     steps = np.array(history.epoch)
-    for name in ("total_loss", "content_loss", "style_loss"):
-        ax.plot(steps, curves[name], label=name.replace("_", " "))
+    for name, colour in (("total_loss", "black"), ("content_loss", CONTENT), ("style_loss", STYLE)):
+        ax.plot(steps, curves[name], color=colour, label=name.replace("_", " "))
     for step in steps[1:][np.diff(curves["size"]) != 0]:
         ax.axvline(step - 0.5, color="grey", linestyle=":", linewidth=1)
     ax.set(xlabel="step", ylabel="loss", yscale="log")
     ax.legend()
+    return ax.figure
+
+
+def plot_overview(lit=None, *, ax=None):
+    """Draw the whole of style transfer: images, VGG16, features, losses, and the gradient back to the pixels.
+
+    Args:
+        lit: the part in colour: "features", "gram", "content", "style", "total" or "gradient"; None is all of them.
+        ax: Matplotlib axes; None makes a figure.
+
+    Returns:
+        The Matplotlib figure.
+
+    Example:
+        >>> figure = plot_overview(lit="gram")
+    """
+    if lit is not None and lit not in OVERVIEW:
+        raise ValueError(f"lit is None or one of {', '.join(OVERVIEW)}, not {lit!r}.")
+    if ax is None:
+        _, ax = plt.subplots(figsize=(10, 4.7), layout="constrained")
+    ax.set(xlim=(-3, 102), ylim=(-5.5, 43.5), aspect="equal")
+    ax.axis("off")
+
+    def paint(part, colour, unlit=UNLIT):
+        return colour if lit is None or part in OVERVIEW[lit] else unlit
+
+    def text(x, y, words, part, colour="black", size=10):
+        ax.text(x, y, words, color=paint(part, colour, "grey"), size=size, ha="center", va="center", linespacing=1.6)
+
+    def frame(part, colour, corner, width, height, fill):
+        shape = FancyBboxPatch(corner, width, height, "round,pad=0,rounding_size=1")
+        shape.set(fc=paint(part, fill, "white"), ec=paint(part, colour), lw=1.8)
+        ax.add_patch(shape)
+
+    def arrow(part, colour, *points):
+        line = {"color": paint(part, colour), "linewidth": 1.8}
+        ax.plot(*zip(*points[:-1], strict=True), **line)
+        ax.annotate("", points[-1], points[-2], arrowprops=line | {"arrowstyle": "-|>", "shrinkA": 0, "shrinkB": 0})
+
+    def box(part, colour, x, y, width, height, words):
+        frame(part, colour, (x, y), width, height, fill=colour)
+        text(x + width / 2, y + height / 2, words, part, "white")
+
+    painted = DATA / "generated" / "summer_palace_great_wave.jpg"
+    rows = (
+        (31, CONTENT, "summer_palace", "C", "content image $C$", "P", "$P$"),
+        (15.5, GENERATED, painted, "X", "generated image $X$", "F", "$F$"),
+        (0, STYLE, "great_wave", "S", "style image $S$", "F of S", "$F^S$"),
+    )
+    for y, colour, picture, image, title, features, letter in rows:
+        picture = to_pil(picture).resize((465, 309))
+        ax.imshow(picture, extent=(0, 15.5, y, y + 10.3), alpha=1 if paint(image, colour) == colour else 0.3)
+        ax.add_patch(Rectangle((0, y), 15.5, 10.3, fill=False, ec=paint(image, colour), lw=2))
+        text(7.75, y + 11.6, title, image, colour)
+        arrow(image, colour, (16.3, y + 5.15), (20.8, y + 5.15))
+        arrow(features, colour, (40, y + 5.15), (44.4, y + 5.15))
+        for sheet in (2, 1, 0):  # three of the channels, one behind the other
+            corner = (45 + sheet, y + 1.4 + sheet)
+            ax.add_patch(Rectangle(corner, 6.2, 6.2, fc="white", ec=paint(features, colour), lw=1.5))
+        text(48.1, y + 4.5, letter, features, colour, 12)
+    text(49, 43, "features", "P")
+
+    frame("VGG16", NETWORK, (21, -1), 18.6, 43.5, fill="#FBF3E2")
+    text(32.5, 38.5, "VGG16", "VGG16", NETWORK, 12)
+    text(34, 35, "frozen", "VGG16", NETWORK)
+    for block in range(5):  # fewer and fewer positions, more and more channels
+        left, width, height = 22.3 + 1.9 * block + 0.3 * block**2, 1.4 + 0.6 * block, 40 - 8 * block
+        ax.add_patch(Rectangle((left, 20.6 - height / 2), width, height, fc=paint("VGG16", NETWORK), lw=0))
+
+    box("G", GENERATED, 59, 14, 7, 7, "$G$")
+    box("A", STYLE, 59, 1.7, 7, 7, "$A$")
+    text(62.5, 23, "Gram matrices", "G")
+    box("content loss", CONTENT, 71.5, 26.5, 14, 9, "content loss\n$\\frac{1}{2}\\,\\Sigma\\,(F - P)^2$")
+    box("style loss", STYLE, 71.5, 7.2, 14, 9, "style loss\n$\\Sigma_l\\,w_l E_l$")
+    box("total loss", "black", 90.5, 16.5, 11, 9, "total loss\n$\\alpha L_C + \\beta L_S$")
+
+    arrow("content loss", CONTENT, (53.8, 36.2), (68, 36.2), (68, 33), (71.3, 33))
+    arrow("content loss", GENERATED, (53.8, 22), (55.5, 22), (55.5, 29), (71.3, 29))
+    arrow("G", GENERATED, (53.8, 17.5), (58.8, 17.5))
+    arrow("A", STYLE, (53.8, 5.2), (58.8, 5.2))
+    arrow("style loss", GENERATED, (66, 17.5), (68, 17.5), (68, 13.7), (71.3, 13.7))
+    arrow("style loss", STYLE, (66, 5.2), (68, 5.2), (68, 9.7), (71.3, 9.7))
+    arrow("total loss", CONTENT, (85.5, 31), (93.5, 31), (93.5, 25.7))
+    arrow("total loss", STYLE, (85.5, 11.7), (93.5, 11.7), (93.5, 16.3))
+    arrow("gradient", "black", (98.5, 16.5), (98.5, -3), (-2.3, -3), (-2.3, 20.6), (-0.3, 20.6))
+    text(
+        50,
+        -4.8,
+        "gradient $\\partial L / \\partial X$: each step changes the pixels of $X$, and nothing else",
+        "gradient",
+    )
     return ax.figure
 
 

@@ -1,6 +1,7 @@
 import io
 from types import SimpleNamespace
 
+import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -34,12 +35,68 @@ def test_feature_maps_show_the_channels_asked_for():
     figure = plotting.plot_feature_maps(features, channels=[19, 3])
     np.testing.assert_array_equal(figure.axes[0].images[0].get_array(), features[0, ..., 19])
     assert figure.axes[1].get_title() == "channel 3"
-    assert len(plotting.plot_feature_maps(features, channels=range(10)).axes) == 16
+    assert len(plotting.plot_feature_maps(features, channels=range(10)).axes) == 12
     given, axes = plt.subplots(1, 2)
     assert plotting.plot_feature_maps(features, channels=[19, 3], axes=axes) is given
     np.testing.assert_array_equal(axes[1].images[0].get_array(), features[0, ..., 3])
     with pytest.raises(ValueError, match=r"0 to 19, not \[20\]"):
         plotting.plot_feature_maps(features, channels=[3, 20])
+
+
+def test_feature_maps_stand_beside_their_image():
+    features = np.random.default_rng(0).random((1, 4, 6, 20))
+    figure = plotting.plot_feature_maps(features, channels=[19, 3], image=grey(0.2))
+    assert [ax.get_title() for ax in figure.axes] == ["image", "channel 19", "channel 3"]
+    np.testing.assert_array_equal(figure.axes[0].images[0].get_array(), np.full((4, 6, 3), 51))
+    np.testing.assert_array_equal(figure.axes[2].images[0].get_array(), features[0, ..., 3])
+    with pytest.raises(ValueError, match="3 panels but 2 axes"):
+        plotting.plot_feature_maps(features, [19, 3], image=grey(0.2), axes=plt.subplots(1, 2)[1])
+
+
+def test_a_table_with_negative_entries_is_coloured_symmetrically_about_zero():
+    picture = plotting.plot_gram_matrix([[1.0, -0.4], [-0.4, 1.0]]).axes[0].images[0]
+    assert picture.get_clim() == (-1, 1)
+    np.testing.assert_allclose(picture.cmap(picture.norm(0.0))[:3], 0.965, atol=0.01)  # nearly white
+    red, _, blue, _ = picture.cmap(picture.norm(-0.4))
+    assert blue > red
+    assert plotting.plot_gram_matrix([[9.0, 3.0], [3.0, 4.0]]).axes[0].images[0].get_clim() == (3, 9)
+
+
+def colours(figure):
+    """All colours of a drawing, of lines, arrows and frames."""
+    ax = figure.axes[0]
+    edges = [patch.get_edgecolor() for patch in ax.patches] + [line.get_color() for line in ax.lines]
+    return {matplotlib.colors.to_hex(edge) for edge in edges}
+
+
+def test_the_overview_lights_the_part_asked_for():
+    figure, ax = plt.subplots()
+    assert plotting.plot_overview(ax=ax) is figure
+    palette = {plotting.CONTENT.lower(), plotting.STYLE.lower(), plotting.GENERATED.lower(), plotting.NETWORK.lower()}
+    assert palette <= colours(figure)
+    assert plotting.UNLIT.lower() not in colours(figure)
+    words = {text.get_text().split("\n")[0] for text in ax.texts}
+    assert {"VGG16", "content loss", "style loss", "total loss", "$F$", "$P$", "$G$", "$A$"} <= words
+    assert [image.get_alpha() for image in ax.images] == [1, 1, 1]
+
+    content = plotting.plot_overview("content")
+    assert {plotting.CONTENT.lower(), plotting.UNLIT.lower()} <= colours(content)
+    assert plotting.STYLE.lower() not in colours(content)
+    assert [image.get_alpha() for image in content.axes[0].images] == [1, 1, 0.3]  # S isn't needed for it
+
+
+@pytest.mark.parametrize("lit", plotting.OVERVIEW)
+def test_every_part_of_the_overview_differs_from_the_others(lit):
+    def drawn(lit):
+        ax = plotting.plot_overview(lit).axes[0]
+        return [text.get_color() for text in ax.texts] + [line.get_color() for line in ax.lines]
+
+    assert all(drawn(lit) != drawn(other) for other in [None, *plotting.OVERVIEW] if other != lit)
+
+
+def test_the_overview_names_its_parts_where_one_does_not_exist():
+    with pytest.raises(ValueError, match="gram, content, style, total, gradient, not 'loss'"):
+        plotting.plot_overview("loss")
 
 
 def test_gram_matrix_is_written_in_where_it_is_small():
