@@ -101,8 +101,25 @@ def test_nearly_all_printed_outputs_are_compared_and_the_rest_say_why(notebook):
     assert all("#" in cell.source for cell in ignored)
 
 
+# Notebooks of the course's second edition: numbers that a reader can see, and questions.
+@pytest.mark.parametrize("name", ["01_features", "02_gram_matrix", "solutions/01_solutions", "solutions/02_solutions"])
+def test_readers_see_numbers_not_booleans(name):
+    notebook = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
+    texts = [output.get("text", "") or output.data["text/plain"] for output in outputs(notebook) if is_text(output)]
+    booleans = [text for text in texts if re.search(r"\b(True|False)\b", text)]
+    assert len(booleans) <= 0.1 * len(texts)
+
+
+@pytest.mark.parametrize("name", ["01_features", "02_gram_matrix"])
+def test_readers_predict_answer_and_take_a_key_idea_home(name):
+    text = markdown(nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4))
+    assert text.count("> **Predict, then run.**") >= 4
+    assert text.count("> **Key idea.**") >= 1
+    assert text.count("<details><summary>Answers</summary>\n\n") == text.count("\n</details>") >= 3
+
+
 def test_a_notebook_stays_small(path):
-    assert path.stat().st_size < 2_000_000
+    assert path.stat().st_size < 2_500_000
 
 
 def test_lessons_open_and_end_as_the_reader_expects(notebook, path):
@@ -110,8 +127,8 @@ def test_lessons_open_and_end_as_the_reader_expects(notebook, path):
     assert text.startswith(f"# {int(path.name[:2])}. ")
     if path.parent.name == "solutions":
         return
-    for heading in ("## Summary", "## Exercises", "## The way on"):
-        assert heading in text
+    for heading in ("## Summary", "## Exercises", "## (What's next|The way on)"):
+        assert re.search(f"^{heading}$", text, re.MULTILINE)
     assert "After this notebook you can" in text
     assert re.search(r"\bminutes?\b", text)
     assert 3 <= len(re.findall(r"^### Exercise", text, re.MULTILINE)) <= 5
