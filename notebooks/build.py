@@ -13,6 +13,7 @@ from pathlib import Path
 
 import jupyter_server_mathjax
 import nbformat
+from bs4 import BeautifulSoup  # comes with nbconvert
 from nbconvert import HTMLExporter
 
 HERE = Path(__file__).parent
@@ -46,10 +47,20 @@ def execute(path, output):
 
 
 def to_html(notebook, title, mathjax):
-    """The notebook as a page; links to other notebooks lead to their pages."""
+    """The notebook as a page; links to other notebooks lead to their pages, and code tagged hide-input is folded."""
     url = f"{mathjax}/MathJax.js?config=TeX-AMS-MML_HTMLorMML-full,Safe"
     exporter = HTMLExporter(mathjax_url=url, embed_images=True)
     page, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": title}})
+    soup = BeautifulSoup(page, "html.parser")
+    for code in soup.select(".celltag_hide-input .jp-Cell-inputWrapper"):
+        fold = code.wrap(soup.new_tag("details"))
+        fold.insert(0, BeautifulSoup("<summary>Code of this cell</summary>", "html.parser"))
+    # nbconvert leaves out the alternative texts.
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    texts = [each["alt"] for output in outputs for each in output.get("metadata", {}).values() if "alt" in each]
+    for picture, text in zip(soup.select(".jp-RenderedImage img"), texts, strict=True):
+        picture["alt"] = text
+    page = str(soup)
     return re.sub(r'href="(?!https?:)([^"]+)\.ipynb', r'href="\1.html', page)
 
 

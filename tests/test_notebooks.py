@@ -1,6 +1,7 @@
 """The structure of the notebooks: what a reader on a web page, and one who runs them, can rely on."""
 
 import ast
+import importlib
 import os
 import re
 import signal
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from bs4 import BeautifulSoup
 
 ROOT = Path(__file__).parents[1]
 PATHS = sorted((ROOT / "notebooks").glob("**/0*.ipynb"))
@@ -70,6 +72,22 @@ def test_every_picture_has_alternative_text(notebook):
         for mime in set(IMAGES) & set(output.get("data", {})):
             assert len(output.metadata.get(mime, {}).get("alt", "")) > 10
     assert re.findall(r"!\[\s*\]|<img(?![^>]*alt=)", markdown(notebook)) == []
+
+
+def test_the_page_has_every_alternative_text_and_folds_what_is_not_the_point(notebook, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "notebooks")
+    page = BeautifulSoup(importlib.import_module("build").to_html(notebook, "title", "mathjax"), "html.parser")
+    shown = [picture["alt"] for picture in page.select("img")]
+    stored = [
+        output.metadata[mime]["alt"]
+        for output in outputs(notebook)
+        for mime in IMAGES
+        if mime in output.get("data", {})
+    ]
+    assert [alt for alt in shown if alt in stored] == stored
+    assert [alt for alt in shown if len(alt) <= 10 or alt.startswith("No description")] == []
+    folded = [cell for cell in code_cells(notebook) if "hide-input" in cell.metadata.get("tags", [])]
+    assert len(page.select("details > summary + .jp-Cell-inputWrapper")) == len(folded)
 
 
 def test_links_and_files_resolve(notebook, path):
