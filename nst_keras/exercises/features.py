@@ -15,11 +15,11 @@ def _feature_shape(height, width, poolings, channels):
     return height // 2**poolings, width // 2**poolings, channels
 
 
-def _receptive_field(layers, adds=lambda kernel, stride: kernel - 1, next_step=lambda step, stride: step * stride):
-    field, step = 1, 1
+def _receptive_field(layers, adds=lambda kernel, stride: kernel - 1, next_spacing=lambda spacing, stride: spacing * stride):
+    field, spacing = 1, 1
     for kernel, stride in layers:
-        field += adds(kernel, stride) * step
-        step = next_step(step, stride)
+        field += adds(kernel, stride) * spacing
+        spacing = next_spacing(spacing, stride)
     return field
 
 
@@ -44,7 +44,7 @@ check_preprocess = Exercise(
             lambda image: image * np.float32(255) - _BGR_MEANS[::-1],
         ),
         (
-            "every channel got the mean of another colour. Put both into the same order.",
+            "every channel got the mean of a different colour. Put both into the same order.",
             lambda image: image[..., ::-1] * np.float32(255) - _BGR_MEANS[::-1],
         ),
         (
@@ -66,7 +66,7 @@ check_relu = Exercise(
         ("a negative value should become zero, not positive.", np.abs),
         ("you kept the values below zero and dropped those above.", lambda before: np.minimum(before, 0)),
         (
-            "you only say where a unit fires. ReLU also keeps how strongly it fires.",
+            "your result only tells where a unit fires. ReLU also keeps how strongly it fires.",
             lambda before: (before > 0).astype(np.float32),
         ),
         ("large values should stay as they are. ReLU has no upper limit.", lambda before: np.clip(before, 0, 6)),
@@ -136,7 +136,7 @@ check_receptive_field = Exercise(
             lambda layers: 1 + sum(kernel - 1 for kernel, stride in layers),
         ),
         (
-            "measure a window in steps of its input. The layer's own stride only counts from the next layer on.",
+            "a window spans inputs of its own layer. The layer's own stride only counts from the next layer on.",
             lambda layers: _receptive_field(layers, adds=lambda kernel, stride: (kernel - 1) * stride),
         ),
         (
@@ -145,10 +145,10 @@ check_receptive_field = Exercise(
         ),
         (
             "a layer of stride 1 doesn't undo the poolings before it.",
-            lambda layers: _receptive_field(layers, next_step=lambda step, stride: stride),
+            lambda layers: _receptive_field(layers, next_spacing=lambda spacing, stride: stride),
         ),
         (
-            "right for the layers of VGG16. In other networks kernels have other sizes, and the list says which.",
+            "this works for the layers of VGG16. Other networks have kernels of other sizes, and the list gives them.",
             lambda layers: _receptive_field([(3 if stride == 1 else 2, stride) for _, stride in layers]),
         ),
     ),

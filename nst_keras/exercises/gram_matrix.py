@@ -7,10 +7,10 @@ from nst_keras.exercises.check import Exercise, by_position, small_features
 
 
 def _cosine_gram(features):
-    """The Gram matrix divided by the lengths of both channels; 0 for a channel that never fires."""
+    """The Gram matrix divided by the norms of both channels; 0 for a channel that never fires."""
     gram = by_position(features).T @ by_position(features)
-    length = np.sqrt(np.diag(gram))
-    both = np.outer(length, length)
+    norms = np.sqrt(np.diag(gram))
+    both = np.outer(norms, norms)
     return np.divide(gram, both, out=np.zeros_like(gram), where=both > 0)
 
 
@@ -72,7 +72,7 @@ check_gram_matrix = Exercise(
         ),
         ("you subtracted the mean of every channel. The Gram matrix isn't centred.", _centred_gram),
         (
-            "these are cosines: you divided by the lengths of the channels. The Gram matrix counts how strongly they "
+            "these are cosines: you divided by the norms of the channels. The Gram matrix counts how strongly they "
             "fire.",
             _cosine_gram,
         ),
@@ -130,32 +130,32 @@ check_cosine_gram = Exercise(
     "cosine_gram",
     _cosine_gram,
     {
-        "two channels of lengths 5 and 13": (np.array([[[[3, 12], [4, 5]]]], np.float32),),
+        "two channels of norms 5 and 13": (np.array([[[[3, 12], [4, 5]]]], np.float32),),
         "a wide map": (small_features(2, 4, 3, seed=6),),
         "a channel that never fires": (_scaled(small_features(3, 3, 3, seed=7), channel=1, factor=0),),
         "a channel that fires weakly": (_scaled(small_features(3, 3, 3, seed=7), channel=1, factor=0.01),),
     },
     (
         (
-            "you divided by the squared lengths. The diagonal of the Gram matrix holds squares: take the root.",
+            "you divided by the squared norms. The diagonal of the Gram matrix holds squares: take the root.",
             _gram_over(lambda diagonal: np.outer(diagonal, diagonal)),
         ),
         (
-            "you divided by the length of only one of the two channels. The result should be symmetric.",
+            "you divided by the norm of only one of the two channels. The result should be symmetric.",
             _gram_over(lambda diagonal: np.sqrt(diagonal)[:, None]),
             _gram_over(lambda diagonal: np.sqrt(diagonal)[None, :]),
         ),
         ("this is the correlation: you subtracted the mean of every channel first. The cosine doesn't.", _correlation),
         (
-            "a channel that never fires has length 0, and 0 / 0 is not a number. What should the entry be instead?",
+            "a channel that never fires has the norm 0, and 0 / 0 is not a number. What should the entry be instead?",
             _cosine_gram_undefined,
         ),
         (
-            "a weak channel has a length too, and it may be below 1. Only a length of 0 needs special care.",
+            "a weak channel has a norm too, and it may be below 1. Only a norm of 0 needs special care.",
             _gram_over(lambda diagonal: np.maximum(np.sqrt(np.outer(diagonal, diagonal)), 1)),
         ),
         (
-            "this is the Gram matrix itself. Divide by the lengths of the channels.",
+            "this is the Gram matrix itself. Divide by the norms of the channels.",
             _gram_over(lambda diagonal: np.ones(())),
         ),
     ),
