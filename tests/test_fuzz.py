@@ -115,7 +115,7 @@ LAYERS = mostly(
     *("conv9", [], None, 5, [["block1_conv1"]], ["block1_conv1"] * 2, {"block1_conv1": float("nan")}, {}),
 )
 ARGUMENTS = {
-    "size": mostly(st.integers(16, 50), 0, -3, 3, 2.5, "24", None, True, 10**6, 10**400),
+    "size": mostly(st.integers(16, 50), 0, -3, 3, 2.5, "24", (), True, 10**6, 10**400),
     "content_weight": WEIGHTS,
     "style_weight": WEIGHTS,
     "total_variation_weight": WEIGHTS,
