@@ -15,7 +15,9 @@ def _feature_shape(height, width, poolings, channels):
     return height // 2**poolings, width // 2**poolings, channels
 
 
-def _receptive_field(layers, adds=lambda kernel, stride: kernel - 1, next_spacing=lambda spacing, stride: spacing * stride):
+def _receptive_field(
+    layers, adds=lambda kernel, stride: kernel - 1, next_spacing=lambda spacing, stride: spacing * stride
+):
     field, spacing = 1, 1
     for kernel, stride in layers:
         field += adds(kernel, stride) * spacing
