@@ -115,8 +115,8 @@ def transfer_style(content, style, *, recipe=None, initial_step=0, callbacks=(),
             raise type(trouble)(f"{trouble} in the first step. {advice}")
         place = f"after step {steps[-1]}: the picture of that step is kept"
         warnings.warn(f"{trouble} {place}. {advice}", stacklevel=2)
-    elif recipe.optimizer != "lbfgs" and tf.reduce_mean(tf.cast(tf.abs(image - 0.5) == 0.5, "float32")) > 0.5:
-        much = "More than half of the colours are at the end of their range, as light or as dark as can be"
+    elif recipe.optimizer != "lbfgs" and _share_of_extremes(image) > 0.5 >= _share_of_extremes(start):
+        much = "More than half of the colours have become as light or as dark as can be"
         warnings.warn(f"{much}. Make the learning rate smaller.", stacklevel=2)
     return resize_image(image, shape), _history(steps, records, stages, stopped)
 
@@ -186,6 +186,11 @@ def _starting_image(recipe, content, shape):
         return content if recipe.init == "content" else noise_image(*shape, recipe.seed, NOISE_CONTRAST)
     picture = open_picture(recipe.init)
     return image_of(picture, min(recipe.size, max(shape_of(picture))))
+
+
+def _share_of_extremes(image):
+    """How many of the values are at an end of their range, 0 or 1."""
+    return float(tf.reduce_mean(tf.cast(tf.abs(image - 0.5) == 0.5, image.dtype)))
 
 
 def _checked_callbacks(callbacks):
