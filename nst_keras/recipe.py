@@ -60,7 +60,8 @@ class Recipe:
             `tf.config.experimental.enable_op_determinism()`.
 
     Raises:
-        ValueError: if a value makes no sense, in one sentence that says what it may be.
+        ValueError: if a value makes no sense, in one sentence that says what it may be. What only Keras, the network or
+            a file can tell (the optimizer, names of layers, `init`) is checked by `transfer_style`, before the run.
 
     Example:
         >>> recipe = Recipe(size=240, style_layers=["block1_conv1", "block2_conv1"])
