@@ -48,15 +48,15 @@ check_total_loss = Exercise(
             "α and β are swapped. Which of them belongs to the content?",
             lambda content, style, alpha, beta: alpha * style + beta * content,
         ),
-        ("the style has a weight of its own, too.", lambda content, style, alpha, beta: alpha * content + style),
-        ("the content has a weight of its own, too.", lambda content, style, alpha, beta: content + beta * style),
+        ("the style has its own weight too.", lambda content, style, alpha, beta: alpha * content + style),
+        ("the content has its own weight too.", lambda content, style, alpha, beta: content + beta * style),
         ("both weights are missing.", lambda content, style, alpha, beta: content + style),
         (
-            "you multiplied the two parts. A loss of 0 in one of them would then hide the other.",
+            "you multiplied the two parts, so a loss of 0 in one of them would hide the other.",
             lambda content, style, alpha, beta: alpha * content * beta * style,
         ),
         (
-            "you divided by the sum of the weights. The article takes the weights as they are.",
+            "you divided by the sum of the weights. The article uses the weights as they are.",
             lambda content, style, alpha, beta: (alpha * content + beta * style) / (alpha + beta),
         ),
     ),
@@ -75,11 +75,11 @@ check_balanced_content_loss = Exercise(
     },
     (
         (
-            "this is the content loss as it is. On a map twice as high and twice as wide it is four times as large.",
+            "this is the article's content loss. On a map twice as high and twice as wide it's four times as large.",
             _half_square_sum,
         ),
         (
-            "you divided by the number of channels as well. It is the same at every size and needs no correction.",
+            "you divided by the number of channels as well. It's the same at every size, so it needs no correction.",
             lambda generated, content: _half_square_sum(generated, content) / content.size,
         ),
         (
@@ -92,15 +92,15 @@ check_balanced_content_loss = Exercise(
             lambda generated, content: _half_square_sum(generated, content) / content.shape[1] * content.shape[2],
         ),
         (
-            "you divided by the number of channels. It is the same at every size; the number of positions grows.",
+            "you divided by the number of channels. It's the same at every size; it's the positions that grow.",
             lambda generated, content: _half_square_sum(generated, content) / content.shape[3],
         ),
         (
-            "this is the mean over all values. Divide by the positions only, and mind the article's factor.",
+            "this is the mean over all values. Divide by the positions only, and keep the article's factor.",
             lambda generated, content: np.mean((generated - content) ** 2),
         ),
         (
-            "the article's content loss has a factor that is missing here.",
+            "the article's content loss has a factor that's missing here.",
             lambda generated, content: 2 * _balanced_content_loss(generated, content),
         ),
         (
@@ -120,7 +120,7 @@ check_total_variation = Exercise(
     },
     (
         (
-            "you took the absolute values of the steps. Here they are squared.",
+            "you took the absolute values of the differences. Here we square them.",
             lambda image: _total_variation(image, np.abs),
         ),
         (
@@ -128,16 +128,15 @@ check_total_variation = Exercise(
             lambda image: np.sum(_squared_steps(image)[0]) + np.sum(_squared_steps(image)[1]),
         ),
         (
-            "you also took a step from the last row or column back to the first, as np.roll does. Those pixels aren't "
-            "neighbours.",
+            "you also compared the last row or column with the first, as np.roll does. Those pixels aren't neighbours.",
             lambda image: sum(np.sum((image - np.roll(image, 1, axis)) ** 2) for axis in (1, 2)) / _pixels(image),
         ),
         (
-            "the steps to the right are missing. (Axis 0 is the batch; without an axis np.diff takes the channels.)",
+            "the differences to the right are missing. (Axis 0 is the batch; without one np.diff takes the channels.)",
             lambda image: np.sum(np.diff(image, axis=1) ** 2) / _pixels(image),
         ),
         (
-            "the steps down are missing. (Axis 0 is the batch; without an axis np.diff takes the channels.)",
+            "the differences downwards are missing. (Axis 0 is the batch; without an axis np.diff takes the channels.)",
             lambda image: np.sum(np.diff(image, axis=2) ** 2) / _pixels(image),
         ),
         (
@@ -145,7 +144,7 @@ check_total_variation = Exercise(
             lambda image: 2 * np.sum(np.diff(image) ** 2) / _pixels(image),
         ),
         (
-            "there are fewer steps than pixels, and np.mean divided by the number of steps. Divide by the pixels.",
+            "there are fewer differences than pixels, and np.mean divided by their number. Divide by the pixels.",
             lambda image: np.mean(_squared_steps(image)[0]) + np.mean(_squared_steps(image)[1]),
         ),
         (

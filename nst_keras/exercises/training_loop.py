@@ -22,7 +22,7 @@ check_normalised_step = Exercise(
             lambda image, gradient, rate: _normalised_step(image, -gradient, rate),
         ),
         (
-            "some values have left the range 0 to 1 and are no longer colours.",
+            "some values have left the range from 0 to 1, so they're no longer colours.",
             lambda image, gradient, rate: image - rate * gradient / np.mean(np.abs(gradient)),
         ),
         (
@@ -30,11 +30,11 @@ check_normalised_step = Exercise(
             lambda image, gradient, rate: np.clip(image - rate * gradient / np.max(np.abs(gradient)), 0, 1),
         ),
         (
-            "you divided by the length of the whole gradient, which grows with the number of pixels. The mean doesn't.",
+            "you divided by the norm of the whole gradient, which grows with the number of pixels. The mean doesn't.",
             lambda image, gradient, rate: np.clip(image - rate * gradient / np.linalg.norm(gradient), 0, 1),
         ),
         (
-            "you kept only the sign, so every pixel moves equally far. Steeper slopes should still go further.",
+            "you kept only the sign, so every pixel moves equally far. Here steeper slopes should go further.",
             lambda image, gradient, rate: np.clip(image - rate * np.sign(gradient), 0, 1),
         ),
         (
