@@ -15,10 +15,10 @@ def _balanced_weights(layer_losses):
 
 
 def _article_style_loss(generated, style, divisor=lambda n, m: 4 * n**2 * m**2, number=lambda d: np.sum(d**2)):
-    """E_l in the article's own words, with the M of the generated image, and with places for mistakes."""
-    f, p = by_position(generated), by_position(style)
+    """E_l as the article writes it, with the M of the generated image; `divisor` and `number` make the mistakes."""
+    f, f_s = by_position(generated), by_position(style)
     m, n = np.float32(f.shape)
-    return number(f.T @ f - p.T @ p) / divisor(n, m)
+    return number(f.T @ f - f_s.T @ f_s) / divisor(n, m)
 
 
 def _style_loss_over(divisor):
@@ -34,11 +34,11 @@ check_layer_style_loss = Exercise(
             np.array([[[[2, 0, 0], [1, 1, 0], [0, 1, 1], [0, 0, 0], [0, 0, 0]]]], np.float32),
         ),
         "maps of 3×4, five channels": (small_features(3, 4, 5, seed=41), small_features(3, 4, 5, seed=42)),
-        "maps of different size": (small_features(2, 3, 4, seed=43), small_features(3, 5, 4, seed=44)),
+        "maps of different sizes": (small_features(2, 3, 4, seed=43), small_features(3, 5, 4, seed=44)),
     },
     (
         (
-            "this is the bare sum over the pairs of channels. What does the article divide it by?",
+            "you have the sum over the pairs of channels. What does the article divide it by?",
             _style_loss_over(lambda n, m: 1),
         ),
         ("the factor 4 in the denominator is missing.", _style_loss_over(lambda n, m: n**2 * m**2)),
@@ -48,7 +48,7 @@ check_layer_style_loss = Exercise(
         ("N has an exponent in the denominator.", _style_loss_over(lambda n, m: 4 * n * m**2)),
         ("M has an exponent in the denominator.", _style_loss_over(lambda n, m: 4 * n**2 * m)),
         (
-            "Python divides by 4 and then multiplies by the rest. Put the whole denominator into parentheses.",
+            "Python divides by 4 and then multiplies by the rest. Put parentheses around the whole denominator.",
             _style_loss_over(lambda n, m: 4 / (n**2 * m**2)),
             _style_loss_over(lambda n, m: 4 * m**2 / n**2),
         ),
@@ -62,7 +62,7 @@ check_layer_style_loss = Exercise(
             lambda generated, style: _article_style_loss(generated, style, number=np.sum),
         ),
         (
-            "you squared the sum of the differences. Square each of them, then add.",
+            "you squared the sum of the differences. Square each difference first, then add them up.",
             lambda generated, style: _article_style_loss(generated, style, number=lambda d: np.sum(d) ** 2),
         ),
         (
@@ -105,7 +105,7 @@ check_weighted_sum = Exercise(
             lambda layer_losses, weights: np.average(layer_losses, weights=weights),
         ),
         (
-            "the products are right, but add them up instead of averaging them.",
+            "the products are right. Add them up instead of averaging them.",
             lambda layer_losses, weights: np.mean(weights * layer_losses),
         ),
         (
