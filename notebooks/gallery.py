@@ -1,4 +1,4 @@
-"""Paint the opening picture of the README into data/: four results, each beside its photograph and its painting.
+"""Paint the pictures of the README into data/: four results with their sources, and what styles can do besides.
 
 Run from the top of the project: python notebooks/gallery.py [folder]. The single results are kept in the folder
 (build/gallery), and those that lie there are not painted again: after Ctrl-C or a change of the layout it goes on.
@@ -7,9 +7,11 @@ Run from the top of the project: python notebooks/gallery.py [folder]. The singl
 import sys
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 from PIL import Image, ImageOps
 
-from nst_keras import load_image, save_image, to_pil, transfer_style
+from nst_keras import Style, keep_colours, load_image, save_image, to_pil, transfer_style
+from nst_keras.plotting import plot_images
 
 PAIRS = (
     ("summer_palace", "great_wave"),
@@ -20,22 +22,34 @@ PAIRS = (
 WIDTH, HEIGHT = 400, 266  # of a result
 SMALL, GAP, SPACE = 131, 4, 12  # side of a photo or painting, white between them, white between the four groups
 
+REGIONS = [
+    Style("great_wave", region="summer_palace_sky"),
+    Style("moulin_de_la_galette", region="summer_palace_ground"),
+]
+STYLES = {  # file: (title, photo, styles)
+    "blend": ("two parts wave, one part poppies", "summer_palace", {"great_wave": 2, "poppies": 1}),
+    "regions": ("a sky by Hokusai, all else by Renoir", "summer_palace", REGIONS),
+    "colours": ("the wave, in the photo's own colours", "summer_palace", "great_wave"),
+    "strokes_half": ("Van Gogh, strokes of half the size", "cat", Style("village_street_in_auvers", scale=0.5)),
+    "strokes_one": ("scale 1", "cat", "village_street_in_auvers"),
+    "strokes_two": ("scale 2", "cat", Style("village_street_in_auvers", scale=2)),
+}
+STYLES_WIDTH = 320
 
-def painted(content, style, folder):
+
+def painted(path, content, style, size):
     """The result with the default recipe, painted unless it is there."""
-    path = folder / f"{content}_{style}.png"
     if not path.exists():
-        print(f"{content} + {style}")
-        image, history = transfer_style(content, style, size=WIDTH)
+        print(path.stem)
+        image, history = transfer_style(content, style, size=size)
         if history.params["stopped"]:
-            sys.exit(f"Stopped; what is finished lies in {folder}.")
+            sys.exit(f"Stopped; what is finished lies in {path.parent}.")
         save_image(path, image)
-    with Image.open(path) as picture:
-        return picture.convert("RGB")
+    return load_image(path)
 
 
-def sheet(folder):
-    """All of them on one white sheet, two by two."""
+def pairs(folder):
+    """Four results on one white sheet, two by two, each beside its photo and its painting."""
     columns, rows = SMALL + GAP + WIDTH, HEIGHT
     page = Image.new("RGB", (2 * columns + SPACE, 2 * rows + SPACE), "white")
     for number, (content, style) in enumerate(PAIRS):
@@ -43,13 +57,25 @@ def sheet(folder):
         for place, name in enumerate((content, style)):
             small = ImageOps.fit(to_pil(load_image(name)), (SMALL, SMALL))
             page.paste(small, (left, top + place * (SMALL + GAP)))
-        result = ImageOps.fit(painted(content, style, folder), (WIDTH, HEIGHT))
-        page.paste(result, (left + SMALL + GAP, top))
+        result = painted(folder / f"{content}_{style}.png", content, style, WIDTH)
+        page.paste(ImageOps.fit(to_pil(result), (WIDTH, HEIGHT)), (left + SMALL + GAP, top))
     return page
+
+
+def styles(folder):
+    """A blend, regions, the photo's own colours; below them three sizes of strokes."""
+    images = {
+        name: painted(folder / f"{name}.png", photo, style, STYLES_WIDTH) for name, (_, photo, style) in STYLES.items()
+    }
+    images["colours"] = keep_colours(images["colours"], "summer_palace")
+    figure, axes = plt.subplots(2, 3, figsize=(10.4, 5.2), layout="constrained")
+    plot_images(list(images.values()), [title for title, _, _ in STYLES.values()], axes=axes.flat)
+    return figure
 
 
 if __name__ == "__main__":
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "build/gallery")
     folder.mkdir(parents=True, exist_ok=True)
-    sheet(folder).save("data/gallery.jpg", quality=92)
-    print("data/gallery.jpg")
+    pairs(folder).save("data/gallery.jpg", quality=92)
+    styles(folder).savefig("data/styles.jpg", dpi=100, pil_kwargs={"quality": 92})
+    print("data/gallery.jpg, data/styles.jpg")

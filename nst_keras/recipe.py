@@ -25,10 +25,10 @@ WEIGHT = Weight(MIN_WEIGHT, MAX_WEIGHT)
 MARGIN = 8
 # Of the noise to start from. At full contrast some of its coloured dots would stay in the picture.
 NOISE_CONTRAST = 0.02
-# Coarse to fine: each stage is twice as large as the one before and gets half of its steps.
+# Coarse to fine: each stage is twice as large as the one before and gets less than half of its steps.
 SMALLEST_SIDE = 40
 STAGE_GROWTH = 2
-STAGE_STEPS = 0.5
+STAGE_STEPS = 0.45
 # A resumed run has lost the memory of L-BFGS, and the canvas around the picture. Its loss would end up to 22 % above
 # that of a run without a break; repeating this many steps of the stage closes the gap.
 REPEATED = 15
@@ -172,7 +172,7 @@ def plan_stages(height, width, steps, coarse_to_fine=True):
 
     Example:
         >>> plan_stages(100, 150, steps=100)
-        [(50, 75, 66), (100, 150, 34)]
+        [(50, 75, 69), (100, 150, 31)]
     """
     shapes = [(height, width)]
     while coarse_to_fine and len(shapes) < steps:

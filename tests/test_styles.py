@@ -288,6 +288,27 @@ def test_a_region_is_painted_and_the_rest_is_left_to_the_content(vgg16):
     assert moved[96:].max() < 1e-3
 
 
+@pytest.mark.parametrize(("photo", "parts"), [("summer_palace", ("sky", "ground")), ("coffee", ("cup", "table"))])
+def test_each_region_comes_nearer_to_its_own_painting_than_to_the_other(photo, parts, extract, vgg16):
+    """By a third at least, in NumPy, on features that the mask picks out."""
+    paintings = ("great_wave", "moulin_de_la_galette")
+    styles = [Style(name, region=f"{photo}_{part}") for name, part in zip(paintings, parts, strict=True)]
+    knobs = {"size": 128, "steps": 30, "style_layers": LAYERS, "content_layers": LAYERS[-1], "content_weight": 0.1}
+    image, _ = transfer_style(photo, styles, verbose=0, vgg16=vgg16, **knobs)
+    features = extract(image)
+    grams = [
+        {layer: mean_gram(values) for layer, values in extract(load_image(name, 128)).items()} for name in paintings
+    ]
+    for number, part in enumerate(parts):
+        mask = load_image(f"{photo}_{part}", 128)[..., 0]
+        own, other = (
+            sum(distance(mean_gram(features[layer], pooled(mask[..., None], poolings)), gram[layer])
+                for poolings, layer in enumerate(LAYERS))
+            for gram in (grams[number], grams[1 - number])
+        )  # fmt: skip
+        assert own < 2 / 3 * other
+
+
 def test_the_photos_own_size(vgg16):
     image, _ = transfer_style(load_image("cat", 70), "poppies", size=None, steps=1, verbose=0, vgg16=vgg16)
     assert image.shape == (1, 47, 70, 3)

@@ -23,6 +23,7 @@ from nst_keras import (
     FeatureExtractor,
     Recipe,
     StopTransfer,
+    Style,
     load_image,
     load_vgg16,
     make_objective,
@@ -172,13 +173,29 @@ def step_ratio(size, pairs=7):
     def forwards():
         return [tf.nn.conv2d(x, layer.kernel, 1, "SAME") for x, layer in zip(inputs, convolutions, strict=True)]
 
-    def seconds(function):
-        start = time.perf_counter()
-        function()
-        return time.perf_counter() - start
+    forwards(), evaluate(content)  # compiles
+    return median(seconds_of(evaluate, content) / (2 * seconds_of(forwards)) for _ in range(pairs))
 
-    seconds(forwards), seconds(lambda: evaluate(content))
-    return median(seconds(lambda: evaluate(content)) / (2 * seconds(forwards)) for _ in range(pairs))
+
+def styles_ratios(size, pairs=7):
+    """What the step of a blend, and of two regions, costs beside one with a single style, {what: times}."""
+    content, *styles = (load_image(name, size) for name in (CONTENT, STYLE, "poppies"))
+    masks = [load_image(f"{CONTENT}_{part}", size) for part in ("sky", "ground")]
+    extractor = FeatureExtractor(CONTENT_LAYERS + STYLE_LAYERS)
+    single = gradient_of(make_objective(extractor, content, styles[0]))
+    regions = [Style(style, region=mask) for style, mask in zip(styles, masks, strict=True)]
+    ratios = {}
+    for what, several in (("a blend of two", styles), ("two regions", regions)):
+        evaluate = gradient_of(make_objective(extractor, content, several))
+        single(content), evaluate(content)  # compiles
+        ratios[what] = median(seconds_of(evaluate, content) / seconds_of(single, content) for _ in range(pairs))
+    return ratios
+
+
+def seconds_of(function, *arguments):
+    start = time.perf_counter()
+    function(*arguments)
+    return time.perf_counter() - start
 
 
 # 11 steps fill the memory of L-BFGS.
@@ -312,6 +329,8 @@ def measure(folder, *, seconds, rounds, step_sizes, memories, size, steps, pixel
     say("", "| a step costs, longer side | times its convolutions, there and back |", "|---|---|")
     for side in step_sizes:
         say(f"| {side} | {step_ratio(side):.2f} |")
+    say("", f"| a step at {step_sizes[0]} pixels | times one with a single style |", "|---|---|")
+    say(*(f"| {what} | {times:.2f} |" for what, times in styles_ratios(step_sizes[0]).items()))
     say("", f"| peak memory, GB: longer side | {' | '.join(POLICIES)} |", "|---|---|---|")
     for side in memories:
         say(f"| {side} | {' | '.join(f'{peak_memory(side, policy) / 1e9:.2f}' for policy in POLICIES)} |")

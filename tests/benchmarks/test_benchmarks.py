@@ -45,7 +45,7 @@ def measured_rows(tmp_path, capsys):
     rows = [line for line in table.splitlines() if line.startswith("| ")]
     for name in ("speed", "keras_example", "tensorflow_tutorial", "from_noise_coarse_to_fine", "from_noise_one_size"):
         assert load_image(tmp_path / f"{name}.png").shape[0] == 1
-    headings_and_other_rows = 5 + 1 + 1 + 3 + 2
+    headings_and_other_rows = 6 + 1 + 2 + 1 + 3 + 2
     return rows[1 : len(rows) + 1 - headings_and_other_rows]
 
 
