@@ -9,7 +9,7 @@
 # make bench   set up with PyTorch, then measure this package beside three recipes that people use (an hour)
 # make bench-quick   the same in five minutes: less of everything
 # make lint    check style and format of the code
-# make gallery   paint the README's pictures again (20 minutes)
+# make gallery   paint the pictures of the README and of notebook 1 again (half an hour)
 # make notebooks   execute the notebooks in place and store their outputs
 PYTHON ?= python3
 VENV := .venv

@@ -1,4 +1,4 @@
-"""Paint the pictures of the README into data/: four results with their sources, and what styles can do besides.
+"""Paint the pictures of the README and of notebook 1 into data/.
 
 Run from the top of the project: python notebooks/gallery.py [folder]. The single results are kept in the folder
 (build/gallery), and those that lie there are not painted again: after Ctrl-C or a change of the layout it goes on.
@@ -78,4 +78,6 @@ if __name__ == "__main__":
     folder.mkdir(parents=True, exist_ok=True)
     pairs(folder).save("data/gallery.jpg", quality=92)
     styles(folder).savefig("data/styles.jpg", dpi=100, pil_kwargs={"quality": 92})
-    print("data/gallery.jpg, data/styles.jpg")
+    opening = "summer_palace_great_wave"
+    save_image(f"data/generated/{opening}.jpg", painted(folder / f"{opening}_640.png", *PAIRS[0], 640))
+    print("Painted data/gallery.jpg, data/styles.jpg, data/generated/.")
