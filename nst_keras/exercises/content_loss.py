@@ -7,7 +7,7 @@ from nst_keras.exercises.check import Exercise, small_features
 
 
 def _content_gradient(before, content):
-    """dL/dx of the content loss, x the values before ReLU: F − P where x > 0, else 0 (Gatys et al. 2015, eq. 2)."""
+    """dL/dZ of the content loss, Z the values before ReLU: F − P where Z > 0, else 0 (Gatys et al. 2015, eq. 2)."""
     return np.where(before > 0, before - content, np.float32(0))
 
 
@@ -28,7 +28,7 @@ check_content_loss = Exercise(
     },
     (
         ("the formula has a factor in front of the sum.", lambda f, p: np.sum((f - p) ** 2)),
-        ("your factor in front of the sum is not the one in the formula.", lambda f, p: np.sum((f - p) ** 2) / 4),
+        ("your factor in front of the sum isn't the one in the formula.", lambda f, p: np.sum((f - p) ** 2) / 4),
         (
             "this is a mean. The content loss is a sum, with a factor in front of it.",
             lambda f, p: np.mean((f - p) ** 2),
@@ -38,15 +38,15 @@ check_content_loss = Exercise(
             "you added the absolute differences. In the formula a large difference counts more than a few small ones.",
             lambda f, p: np.sum(np.abs(f - p)) / 2,
         ),
-        ("this is the length of the difference. The loss has no root.", lambda f, p: np.sqrt(np.sum((f - p) ** 2))),
+        ("this is the norm of the difference. The loss has no root.", lambda f, p: np.sqrt(np.sum((f - p) ** 2))),
         ("the order matters: subtract first, then square.", lambda f, p: np.sum(f**2 - p**2) / 2),
         ("your differences cancel, because the sum comes before the square.", lambda f, p: np.sum(f - p) ** 2 / 2),
         (
             "you still have one loss for each channel. Sum over positions and channels.",
             lambda f, p: np.sum((f - p) ** 2, axis=(0, 1, 2)) / 2,
         ),
-        ("these are the parts of the loss. Add them up.", lambda f, p: (f - p) ** 2 / 2),
-        ("these are the squares of the differences. What does the formula do with them?", lambda f, p: (f - p) ** 2),
+        ("these are the terms of the loss. Now add them up.", lambda f, p: (f - p) ** 2 / 2),
+        ("these are the squared differences. What does the formula do with them?", lambda f, p: (f - p) ** 2),
     ),
 )
 
@@ -62,7 +62,7 @@ check_content_gradient = Exercise(
     },
     (
         (
-            "every sign is flipped: this is the direction in which the loss falls. The gradient points where it grows.",
+            "every sign is flipped: this is the way the loss falls. The gradient points where it grows.",
             lambda before, content: -_content_gradient(before, content),
         ),
         (
@@ -83,7 +83,7 @@ check_content_gradient = Exercise(
             lambda before, content: np.where(content > 0, np.maximum(before, 0) - content, 0),
         ),
         (
-            "it's the other way round: the gradient passes where the unit is on.",
+            "it's the other way round: the gradient passes where the unit fires.",
             lambda before, content: np.where(before < 0, np.maximum(before, 0) - content, 0),
         ),
         (
