@@ -15,7 +15,7 @@ class Exercise:
     """One exercise. Calling it with the learner's function gives a `Verdict`.
 
     Args:
-        name: of the function, as the notebook calls it without its "my_".
+        name: of the function, as the notebook calls it without its `my_`.
         reference: the right function.
         cases: {description: arguments}; arrays are NumPy arrays of float32.
         mistakes: (hint, function, …): a usual mistake as the function that makes it (or stops like it); more
