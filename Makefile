@@ -1,4 +1,5 @@
-# make run     set up, paint the first picture, then execute the course into build/ (its solutions: `make test`)
+# make run     set up, paint the first picture, then execute the course and build the site from it (its solutions: `make test`)
+# make site    set up, then build the site from the outputs that are stored in the notebooks
 # make lab     set up, then open the notebooks in JupyterLab
 # make test    set up, then run all tests with their coverage, and compare the notebooks' outputs
 # make test-torch   set up with PyTorch, then test the benchmark's row that needs it
@@ -15,13 +16,20 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PICTURE := build/summer_palace_great_wave.png
+SPHINX := $(BIN)/python -m sphinx -q -E -W --keep-going -c docs -d build/doctrees
 NOTEBOOKS := $(sort $(wildcard notebooks/0*.ipynb notebooks/solutions/0*.ipynb))
 
-.PHONY: run lab test test-torch fuzz soak mutants bench bench-quick lint gallery notebooks clean
+.PHONY: run site lab test test-torch fuzz soak mutants bench bench-quick lint gallery notebooks clean
 run: $(VENV)/installed
 	@mkdir -p build
 	$(BIN)/nst-keras summer_palace great_wave -o $(PICTURE) --overwrite
-	$(BIN)/python notebooks/build.py build
+	$(BIN)/python notebooks/build.py build/notebooks
+	$(SPHINX) -D outputs=build . build/site
+	@echo "Open build/site/index.html in a browser."
+
+site: $(VENV)/installed
+	$(SPHINX) . build/site
+	@echo "Open build/site/index.html in a browser."
 
 lab: $(VENV)/installed
 	$(BIN)/jupyter lab notebooks
