@@ -69,9 +69,10 @@ def render_image(self, data, render=NbElementRenderer.render_image):
 
 
 def link_names(app, doctree, docname):
-    """Let the name of a function or class, set as code, lead to the reference."""
+    """Let the name of a function, class or constant, set as code, lead to the reference."""
+    kinds = ("function", "class", "exception", "data")
     objects = app.env.domains["py"].objects.items()
-    places = {name.split(".")[-1]: place for name, place in objects if place.objtype != "module"}
+    places = {name.split(".")[-1]: place for name, place in objects if place.objtype in kinds}
     for code in list(doctree.findall(nodes.literal)):
         place = places.get(code.astext().split("(")[0])
         if place and not isinstance(code.parent, nodes.reference):

@@ -9,7 +9,9 @@ import numpy as np
 from nst_keras.pictures import SIZE, fitted_shape
 from nst_keras.ranges import Weight, WholeNumber, check, guess
 
+#: Whose features are the content, unless a recipe says otherwise.
 CONTENT_LAYERS = ("block4_conv2",)
+#: Whose Gram matrices are the style, unless a recipe says otherwise: the first convolution of each block.
 STYLE_LAYERS = ("block1_conv1", "block2_conv1", "block3_conv1", "block4_conv1", "block5_conv1")
 VGG16_LAYERS = tuple(
     f"block{block}_{layer}"

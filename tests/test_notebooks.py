@@ -1,6 +1,7 @@
 """The structure of the notebooks: what a reader on a web page, and one who runs them, can rely on."""
 
 import ast
+import importlib
 import os
 import re
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from nbformat.v4 import new_code_cell, new_notebook
 
 ROOT = Path(__file__).parents[1]
 PATHS = sorted((ROOT / "notebooks").glob("**/0*.ipynb"))
@@ -151,6 +153,21 @@ def test_the_table_of_the_articles_points_names_sections_that_exist():
     for section, name in entries:
         notebook = nbformat.read(ROOT / "notebooks" / name, as_version=4)
         assert f"## {section}" in markdown(notebook).splitlines(), (section, name)
+
+
+def test_executing_the_course_tells_of_every_notebook_and_stops_at_the_first_error(tmp_path, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(ROOT / "notebooks")
+    build = importlib.import_module("build")
+    monkeypatch.setattr(build, "PATHS", [tmp_path / f"{name}.ipynb" for name in ("first", "second", "third")])
+    for path, code in zip(build.PATHS, ("print(6 * 7)", "1 / 0", "print(1)"), strict=True):
+        nbformat.write(new_notebook(cells=[new_code_cell(code)]), path)
+    assert build.main(tmp_path / "executed") == 1
+    shown = capsys.readouterr()
+    assert re.fullmatch(r"\[1/3\] first\.ipynb … \d+ s\n\[2/3\] second\.ipynb … ", shown.out)
+    assert "ZeroDivisionError" in shown.err
+    executed = nbformat.read(tmp_path / "executed" / "first.ipynb", as_version=4)
+    assert [output.text for output in outputs(executed)] == ["42\n"]
+    assert not (tmp_path / "executed" / "third.ipynb").exists()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals to send")
