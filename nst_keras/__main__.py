@@ -164,7 +164,7 @@ def run(options, recipe):
     if names.count("-") > 1:
         raise ValueError("Only one of the two pictures can come from stdin; name a file for the other.")
     for name in options.styles:
-        if options.styles.count(name) > 1:
+        if options.styles.count(name) > 1 and not options.region:  # it may paint two regions
             raise ValueError(f"The painting {name} is named twice; name it once, with a larger share in --shares.")
     check_files(output, gif, options)
     content, styles, recipe = open_pictures(options, recipe)

@@ -30,15 +30,16 @@ FULL_COLOURS = {"JPEG": {"subsampling": "4:4:4"}, "AVIF": {"subsampling": "4:4:4
 _quiet = threading.Lock()
 
 
-def open_picture(source):
+def open_picture(source, background=1.0):
     """Decode a picture: the one place where a source of pixels is opened.
 
     Args:
         source: path of a file, name of a bundled picture, the bytes of a file, an open binary file, a PIL image,
             or an array; see `load_image`.
+        background: what shows through where it is transparent, from 0, black, to 1, white.
 
     Returns:
-        A PIL image of mode RGB, upright, converted to sRGB by its colour profile, transparency laid on white. For
+        A PIL image of mode RGB, upright, converted to sRGB by its colour profile, laid on the background. For
         arrays, and for files of more than 8 bits, a float32 array (height, width, 3) with values in [0, 1].
 
     Raises:
@@ -51,17 +52,17 @@ def open_picture(source):
     if isinstance(source, io.TextIOBase):
         raise ValueError(f"{name_of(source)} is open as text; open it with the mode 'rb'.")
     if isinstance(source, bytes | bytearray | memoryview):
-        return _decode(io.BytesIO(source), "this picture")
+        return _decode(io.BytesIO(source), "this picture", background)
     if isinstance(source, Image.Image) or hasattr(source, "read"):
-        return _decode(source, name_of(source))
+        return _decode(source, name_of(source), background)
     if isinstance(source, str | os.PathLike):
         path = find_picture(source)
         # A pipe can be read only once and from the start, so Pillow cannot look into it and then begin again.
-        return _decode(io.BytesIO(path.read_bytes()) if path.is_fifo() else path, path)
+        return _decode(io.BytesIO(path.read_bytes()) if path.is_fifo() else path, path, background)
     values = np.asarray(source)
     if values.dtype == object:
         raise ValueError(f"A picture is a file, the name of a bundled one, or an array, not {reprlib.repr(source)}.")
-    return _checked_pixels(values)
+    return _checked_pixels(values, background)
 
 
 def shape_of(picture):
@@ -177,7 +178,7 @@ def srgb_profile():
     return profile[: date.start] + bytes([7, 208, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0]) + profile[date.stop :]
 
 
-def _decode(file, name):
+def _decode(file, name, background):
     try:
         with without_warnings():  # remarks on odd metadata
             warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -194,7 +195,7 @@ def _decode(file, name):
         if picture.mode.startswith(("I", "F")):  # 16 bits, 32 bits or float: Pillow's own conversion clips at 255
             values = np.asarray(picture)
         else:
-            return _on_white(_to_srgb(picture))
+            return _laid_on(background, _to_srgb(picture))
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         limit = Image.MAX_IMAGE_PIXELS / 1e6
         raise ValueError(f"{name} has more than {limit:.0f} million pixels; make it smaller first.") from None
@@ -209,15 +210,16 @@ def _decode(file, name):
     except Exception as error:  # damaged files raise anything from SyntaxError to struct.error
         raise ValueError(f"{name} cannot be read as an image ({error}); re-save it in another program.") from error
     try:
-        return _checked_pixels(values.astype(np.uint16) if _fits_uint16(values) else values)
+        return _checked_pixels(values.astype(np.uint16) if _fits_uint16(values) else values, background)
     except ValueError as error:
         raise ValueError(f"{name} cannot be used as a picture. {error}") from None
 
 
-def _on_white(picture):
+def _laid_on(background, picture):
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
-        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+        grey = round(255 * background)
+        picture = Image.alpha_composite(Image.new("RGBA", picture.size, (grey, grey, grey)), picture)
     return picture.convert("RGB")
 
 
@@ -258,7 +260,7 @@ def _fits_uint16(values):
     return values.dtype.kind in "iu" and values.min() >= 0 and values.max() <= 65535
 
 
-def _checked_pixels(values):
+def _checked_pixels(values, background=1.0):
     """Check an array of any accepted shape and dtype, and return it as float32 (height, width, 3) in [0, 1]."""
     shape = values.shape
     if values.ndim == 4 and shape[0] == 1:
@@ -283,5 +285,5 @@ def _checked_pixels(values):
     values = np.clip(values, 0, 1).astype(np.float32)
     if values.shape[-1] == 4:
         alpha = values[..., 3:]
-        values = values[..., :3] * alpha + (1 - alpha)
+        values = values[..., :3] * alpha + background * (1 - alpha)
     return np.ascontiguousarray(np.broadcast_to(values, (*values.shape[:2], 3)))

@@ -22,7 +22,7 @@ class Style:
         scale: the size of its strokes. The painting is brought to `scale` times the picture's longer side, so 1 keeps
             its strokes as they are beside the whole, and 2 makes them twice as large.
         region: a mask on the photo, anything `load_image` takes, in the photo's shape at any size. The style paints
-            where it is white, and grey counts in part. None is everywhere.
+            where it is white; grey counts in part, and what is transparent is black. None is everywhere.
         style_region: a mask on the painting: the style is taken from there only.
 
     In its region a style works as strongly as it would alone on the whole picture. Where regions overlap, their shares
@@ -94,7 +94,7 @@ def _open_mask(source, what, shape, size, layers_need):
     """The mask of a picture (height, width); what is thinner than a position of the deepest layer is nothing there."""
     if source is None:
         return None
-    mask, name = open_picture(source), name_of(source, what)
+    mask, name = open_picture(source, background=0.0), name_of(source, what)
     own = shape_of(mask)
     if any(abs(side - fits) > 1 for side, fits in zip(own, fitted_shape(*shape, max(own)), strict=True)):
         raise ValueError(

@@ -206,6 +206,7 @@ def test_an_existing_file_is_only_replaced_when_told_to(tmp_path, capsys):
         (["cat", "poppies", "great_wave", "--regions", "-"], "--regions takes one value for each painting: 2, not 1"),
         (["cat", "poppies", "--style-regions", "a,b"], "no file a, nor a bundled picture"),
         (["cat", "poppies", "great_wave", "--regions", "-,none.png"], "no file none.png"),
+        (["cat", "poppies", "poppies", "--regions", "-,none.png"], "no file none.png"),  # not: is named twice
         (["astronaut", "poppies", "--regions", "coffee_cup"], "another aspect than the 512×512 of the picture"),
         (["cat", "poppies", "--style-regions", "astronaut"], "another aspect than the 649×443 of the picture"),
         (["cat", "poppies", "-o", str(BUNDLED["coffee_cup"]), "--overwrite", "--regions", "coffee_cup"], "is the mask"),

@@ -16,6 +16,7 @@ from nst_keras import (
 )
 from nst_keras._tensorflow import tf
 from nst_keras.descent import gradient_of
+from nst_keras.pictures import pixels_of
 from nst_keras.styles import open_style, styles_from
 
 LAYERS = ("block1_conv1", "block2_conv1", "block3_conv1")
@@ -357,6 +358,16 @@ def test_a_mask_is_of_any_size_but_of_the_photos_aspect(shape, fits):
     else:
         with pytest.raises(ValueError, match=r"The region has \d+×\d+ pixels, another aspect than the 640×427 of the"):
             open_style(style, (427, 640), 64, 16)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "array"])
+def test_what_is_transparent_in_a_mask_is_not_painted(mode):
+    """As image editors export a mask: white on a transparent layer."""
+    mask = Image.new("LA", (64, 43), (255, 0))
+    mask.paste((255, 255), (0, 0, 32, 43))
+    region = np.asarray(mask.convert("RGBA")) if mode == "array" else mask.convert(mode)
+    opened = open_style(Style("great_wave", region=region), (427, 640), 64, 16).region
+    np.testing.assert_array_equal(pixels_of(opened, 64), np.tile(half_mask(43, 64)[0], 3))
 
 
 @pytest.mark.parametrize("side", [0, 10, 13])
