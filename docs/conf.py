@@ -16,6 +16,8 @@ os.environ["COLUMNS"] = "84"  # how wide the help of the command line is
 
 from nst_keras.__main__ import build_parser
 
+HELP = build_parser().format_help()
+
 project = "Neural style transfer, step by step"
 root_doc = "docs/index"
 include_patterns = ["docs/*", "notebooks/**", "data/README.md", "tests/benchmarks/README.md"]
@@ -52,7 +54,7 @@ def read_page(app, docname, source):
     text = re.sub(r"\]\((?:\.\./)*nst_keras/(\w+)(?:\.py)?\)", rf"]({reference}#\1)", text)
     text = re.sub(r"(?<=solutions)\)", "/01_solutions.ipynb)", text)
     text = re.sub(r"(?<=\.ipynb#)[^)]+", lambda heading: heading[0].lower(), text)  # Jupyter keeps the case
-    source[0] = text.replace("{{help}}", build_parser().format_help())
+    source[0] = text.replace("{{help}}", HELP)
 
 
 def read_readme(app, path, docname, source):

@@ -195,7 +195,7 @@ def _decode(file, name, background):
         if picture.mode.startswith(("I", "F")):  # 16 bits, 32 bits or float: Pillow's own conversion clips at 255
             values = np.asarray(picture)
         else:
-            return _laid_on(background, _to_srgb(picture))
+            return _laid_on(_to_srgb(picture), background)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         limit = Image.MAX_IMAGE_PIXELS / 1e6
         raise ValueError(f"{name} has more than {limit:.0f} million pixels; make it smaller first.") from None
@@ -215,7 +215,7 @@ def _decode(file, name, background):
         raise ValueError(f"{name} cannot be used as a picture. {error}") from None
 
 
-def _laid_on(background, picture):
+def _laid_on(picture, background):
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
         grey = round(255 * background)

@@ -140,6 +140,15 @@ def test_lessons_open_and_end_as_the_reader_expects(notebook, path):
     assert f"solutions/{path.name[:2]}_solutions.ipynb" in text
 
 
+@pytest.mark.parametrize("name", LESSONS)
+def test_readme_and_front_page_ask_the_question_of_the_notebook(name):
+    question = re.search(
+        r"^\*\*(.+\?)\*\*$", markdown(nbformat.read(ROOT / f"notebooks/{name}.ipynb", as_version=4)), re.M
+    )
+    for page in ("README.md", "docs/index.md"):
+        assert question[1] in (ROOT / page).read_text(encoding="utf-8")
+
+
 def test_the_table_of_the_articles_points_names_sections_that_exist():
     table = (ROOT / "notebooks" / "README.md").read_text(encoding="utf-8")
     entries = re.findall(r"\[([^\]]+)\]\((0\d_\w+\.ipynb)\)", table)

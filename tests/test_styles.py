@@ -301,9 +301,9 @@ def test_each_region_comes_nearer_to_its_own_painting_than_to_the_other(photo, p
         {layer: mean_gram(values) for layer, values in extract(load_image(name, 128)).items()} for name in paintings
     ]
     for number, part in enumerate(parts):
-        mask = load_image(f"{photo}_{part}", 128)[..., 0]
+        mask = load_image(f"{photo}_{part}", 128)
         own, other = (
-            sum(distance(mean_gram(features[layer], pooled(mask[..., None], poolings)), gram[layer])
+            sum(distance(mean_gram(features[layer], pooled(mask, poolings)), gram[layer])
                 for poolings, layer in enumerate(LAYERS))
             for gram in (grams[number], grams[1 - number])
         )  # fmt: skip
