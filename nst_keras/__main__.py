@@ -12,7 +12,7 @@ from pathlib import Path
 from nst_keras.checkpoints import Checkpoint, fingerprint, path_beside
 from nst_keras.pictures import BUNDLED, SIZE, check_output_path, find_picture, open_picture, shape_of
 from nst_keras.progress import SafeStream
-from nst_keras.ranges import short
+from nst_keras.ranges import guess, short
 from nst_keras.recipe import OPTIMIZERS, Recipe, check_layers, check_sides, layer_weights, smallest_side
 from nst_keras.styles import SCALE, SHARE, Style, open_style
 
@@ -25,7 +25,9 @@ class Parser(argparse.ArgumentParser):
     """Answers a wrong argument with one line, not with the whole usage."""
 
     def error(self, message):
-        self.exit(2, f"nst-keras: {message}; --help shows all options.\n")
+        option = message.removeprefix("unrecognized arguments: ").partition("=")[0].split()[0]
+        hint = guess(option, self._option_string_actions) if option.startswith("--") else ""
+        self.exit(2, f"nst-keras: {message}{'.' + hint if hint else ';'} --help shows all options.\n")
 
     def _parse_optional(self, text):
         return None if text.startswith("-,") else super()._parse_optional(text)  # --regions -,ground.png
@@ -34,21 +36,21 @@ class Parser(argparse.ArgumentParser):
         SafeStream(file or sys.stderr).write(message)
 
 
-def number(convert, allowed):
+def number(convert, allowed, otherwise=""):
     """A converter for argparse: the text as a number, if the range allows it."""
 
     def parse(text):
         with suppress(ValueError):
             if (value := convert(text)) in allowed:
                 return value
-        raise argparse.ArgumentTypeError(f"must be {allowed}, not {short(text, 40)!r}")
+        raise argparse.ArgumentTypeError(f"must be {allowed}{otherwise}, not {short(text, 40)!r}")
 
     return parse
 
 
 def size(text):
     """Turn "400" into 400, and "original" into None."""
-    return None if text == "original" else number(int, SIZE)(text)
+    return None if text == "original" else number(int, SIZE, " or original")(text)
 
 
 def mask(text):
@@ -58,7 +60,7 @@ def mask(text):
 
 def several(convert):
     """A converter for argparse: "2,1" as a list."""
-    return lambda text: [convert(part) for part in text.split(",")]
+    return lambda text: [convert(part.strip()) for part in text.split(",")]
 
 
 def layers(text):
@@ -162,7 +164,7 @@ def run(options, recipe):
     if "-" in names and sys.stdin is None:
         raise ValueError("No picture can come from stdin, because stdin is closed; name a file instead.")
     if names.count("-") > 1:
-        raise ValueError("Only one of the two pictures can come from stdin; name a file for the other.")
+        raise ValueError("Only one picture can come from stdin; name a file for every other.")
     for name in options.styles:
         if options.styles.count(name) > 1 and not options.region:  # it may paint two regions
             raise ValueError(f"The painting {name} is named twice; name it once, with a larger share in --shares.")
@@ -173,7 +175,8 @@ def run(options, recipe):
     arguments |= {"match_colours": options.match_colours, "content picture": fingerprint(content)}
     for name, field in (("style", "image"), ("region", "region"), ("style region", "style_region")):
         pictures = [getattr(style, field) for style in styles]
-        arguments[f"{name} picture"] = [None if picture is None else fingerprint(picture) for picture in pictures]
+        prints = [None if picture is None else fingerprint(picture) for picture in pictures]
+        arguments[f"{name} picture"] = prints if any(prints) else None
     checkpoint, done = Checkpoint(output, arguments), 0
     if recipe.init not in ("noise", "content"):
         recipe = replace(recipe, init=open_picture(recipe.init))
@@ -246,7 +249,7 @@ def stylise(output, gif, checkpoint, content, styles, recipe, done, options):
             raise KeyboardInterrupt
         image = finished(image)
         save_somewhere(output, image)
-        if stopped == "interrupted":
+        if stopped == "interrupted" and history.epoch[-1] < recipe.steps:
             with saving(checkpoint.path, ": the run cannot go on with --resume"):
                 checkpoint.save()
             say(f"Interrupted after step {history.epoch[-1]}. The same command with --resume goes on.")

@@ -59,8 +59,11 @@ def open_picture(source, background=1.0):
         path = find_picture(source)
         # A pipe can be read only once and from the start, so Pillow cannot look into it and then begin again.
         return _decode(io.BytesIO(path.read_bytes()) if path.is_fifo() else path, path, background)
-    values = np.asarray(source)
-    if values.dtype == object:
+    try:
+        values = np.asarray(source)
+    except ValueError:  # lists of different lengths, or (image, history) as transfer_style returns it
+        values = np.array(None)
+    if values.dtype.kind in "OSU":
         raise ValueError(f"A picture is a file, the name of a bundled one, or an array, not {reprlib.repr(source)}.")
     return _checked_pixels(values, background)
 

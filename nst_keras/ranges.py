@@ -46,6 +46,16 @@ class Weight(Number):
         return f"0 or {super().__str__()}"
 
 
+class OptionalWholeNumber(WholeNumber):
+    """None, or the whole numbers from `lowest` to `highest`: `None in OptionalWholeNumber(1, 5)`."""
+
+    def __contains__(self, value):
+        return value is None or super().__contains__(value)
+
+    def __str__(self):
+        return f"{super().__str__()}, or None"
+
+
 def check(name, value, allowed):
     """Raise a ValueError that names the argument, what it may be, and what it was, unless the value is allowed."""
     if value not in allowed:

@@ -7,7 +7,7 @@ from math import ceil
 import numpy as np
 
 from nst_keras.pictures import SIZE, fitted_shape
-from nst_keras.ranges import Weight, WholeNumber, check, guess
+from nst_keras.ranges import OptionalWholeNumber, Weight, WholeNumber, check, guess
 
 #: Whose features are the content, unless a recipe says otherwise.
 CONTENT_LAYERS = ("block4_conv2",)
@@ -71,7 +71,7 @@ class Recipe:
         {'block1_conv1': 0.5, 'block2_conv1': 0.5}
     """
 
-    size: int = _knob(400, "longer side in pixels", SIZE)
+    size: int = _knob(400, "longer side in pixels", OptionalWholeNumber(SIZE.lowest, SIZE.highest))
     content_weight: float = _knob(1.0, "how much the content counts", WEIGHT)
     style_weight: float = _knob(0.15, "how much the style counts", WEIGHT)
     total_variation_weight: float = _knob(0.0, "how much smoothness counts", WEIGHT)
@@ -85,7 +85,7 @@ class Recipe:
 
     def __post_init__(self):
         for knob in fields(self):
-            if knob.metadata["allowed"] and not (knob.name == "size" and self.size is None):
+            if knob.metadata["allowed"]:
                 check(knob.name, getattr(self, knob.name), knob.metadata["allowed"])
         if not isinstance(self.coarse_to_fine, bool | np.bool_):
             raise ValueError(f"coarse_to_fine must be True or False, not {self.coarse_to_fine!r}.")

@@ -3,13 +3,17 @@
 import numbers
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import ceil
+
+import numpy as np
 
 from nst_keras.pictures import fitted_shape, name_of, open_picture, pixels_of, shape_of
 from nst_keras.ranges import Number, check
-from nst_keras.recipe import check_sides
+from nst_keras.recipe import check_sides, smallest_size
 
 SHARE = Number(0.001, 1000)
 SCALE = Number(0.1, 10)
+MOST_COLOUR = 0.05  # of a mask, the mean distance of its channels: of our photographs 0.11 to 0.42
 
 
 @dataclass(frozen=True, eq=False)  # two pictures cannot be compared with ==
@@ -20,9 +24,11 @@ class Style:
         image: the painting, anything `load_image` takes.
         share: how much of this style it is, beside the shares of the others: 2 and 1 are two thirds and one third.
         scale: the size of its strokes. The painting is brought to `scale` times the picture's longer side, so 1 keeps
-            its strokes as they are beside the whole, and 2 makes them twice as large.
+            its strokes as they are beside the whole, and 2 makes them twice as large. Beyond the painting's own pixels
+            it is enlarged, and its strokes blur.
         region: a mask on the photo, anything `load_image` takes, in the photo's shape at any size. The style paints
-            where it is white; grey counts in part, and what is transparent is black. None is everywhere.
+            where it is white; grey counts in part, and what is transparent is black. None is everywhere. An array of
+            True and False will do.
         style_region: a mask on the painting: the style is taken from there only.
 
     In its region a style works as strongly as it would alone on the whole picture. Where regions overlap, their shares
@@ -61,11 +67,14 @@ def styles_from(style):
         [('great_wave', 2), ('poppies', 1)]
     """
     if isinstance(style, Mapping):
-        styles = [Style(image, share) for image, share in style.items()]
+        styles = [
+            replace(one, share=share) if isinstance(one, Style) else Style(one, share) for one, share in style.items()
+        ]
     elif isinstance(style, list | tuple) and not (style and isinstance(style[0], list | tuple | numbers.Number)):
-        styles = [one if isinstance(one, Style) else Style(one) for one in style]
+        styles = style
     else:  # also nested lists of numbers, which are an image
-        styles = [style if isinstance(style, Style) else Style(style)]
+        styles = [style]
+    styles = [one if isinstance(one, Style) else Style(one) for one in styles]
     if not styles:
         raise ValueError("Give at least one style.")
     return styles
@@ -82,11 +91,18 @@ def open_style(style, content_shape, size, layers_need):
     """
     painting, name = open_picture(style.image), name_of(style.image, "The style image")
     check_sides(name, shape_of(painting), size, layers_need)
+    scaled, needed = round(style.scale * size), smallest_size(shape_of(painting), layers_need)
+    if scaled < needed:
+        raise ValueError(
+            f"{name} at scale {style.scale:g} has {scaled} pixels on its longer side, and the deepest of the chosen "
+            f"layers needs {needed}; choose a scale from {ceil(100 * needed / size) / 100:g}, or a larger size."
+        )
+    of = f" of {name_of(style.image, 'the style')}"
     return replace(
         style,
         image=painting,
-        region=_open_mask(style.region, "The region", content_shape, size, layers_need),
-        style_region=_open_mask(style.style_region, "The style region", shape_of(painting), size, layers_need),
+        region=_open_mask(style.region, "The region" + of, content_shape, size, layers_need),
+        style_region=_open_mask(style.style_region, "The style region" + of, shape_of(painting), size, layers_need),
     )
 
 
@@ -101,12 +117,22 @@ def _open_mask(source, what, shape, size, layers_need):
             f"{name} has {own[1]}×{own[0]} pixels, another aspect than the {shape[1]}×{shape[0]} of the picture that "
             "it is a mask of; cut it to the shape of that picture."
         )
+    pixels = pixels_of(mask, size)
+    if np.ptp(pixels, axis=-1).mean() > MOST_COLOUR:
+        raise ValueError(f"{name} has colours; a mask has none: it is white where the style paints, else black.")
+    if pixels.max() == 0:
+        raise ValueError(f"{name} is empty: it is black everywhere, and a mask is white where it counts.")
+    if pixels.max() < 1.5 / 255:
+        raise ValueError(
+            f"{name} is nearly black: its lightest pixel is 1 of 255. A mask of zeros and ones is an array of bool or "
+            "float; or multiply it by 255."
+        )
     height, width = fitted_shape(*shape, size)
-    white = pixels_of(mask, size).mean() * height * width
+    white = pixels.mean() * height * width
     if white < layers_need**2:
         raise ValueError(
-            f"{name} is {'nearly ' * bool(white)}empty: {white:.0f} of its {width}×{height} pixels at this size are "
-            f"white, and the deepest of the chosen layers sees nothing of fewer than {layers_need**2}. Make more of it "
-            "white, or the size larger."
+            f"{name} is nearly empty: {white:.0f} of its {width}×{height} pixels at this size are white, and the "
+            f"deepest of the chosen layers sees nothing of fewer than {layers_need**2}. Make more of it white, or the "
+            "size larger."
         )
     return mask

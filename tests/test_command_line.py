@@ -135,7 +135,11 @@ def test_a_run_with_regions_goes_on_only_with_the_same_ones(tmp_path, monkeypatc
 
     from nst_keras.training import transfer_style
 
-    output = tmp_path / "out.png"
+    output, masks = tmp_path / "out.png", []
+    for name in ("poppies", "great_wave"):
+        masks.append(str(tmp_path / f"{name}_mask.png"))
+        with Image.open(BUNDLED[name]) as painting:
+            Image.new("L", painting.size, 255).save(masks[-1])
     command = ["coffee", "poppies", "great_wave", "-o", str(output), *SMALL]
     regions = ["--shares", "2,1", "--regions", "coffee_cup,coffee_table", "--keep-colours"]
     with monkeypatch.context() as patch:
@@ -144,7 +148,7 @@ def test_a_run_with_regions_goes_on_only_with_the_same_ones(tmp_path, monkeypatc
     for changed, says in (
         ([*regions[:3], "coffee_table,coffee_cup"], "another region picture"),
         (regions[:2], "another region picture"),
-        ([*regions, "--style-regions", "poppies,great_wave"], "another style region picture"),
+        ([*regions, "--style-regions", ",".join(masks)], "another style region picture"),
         ([*regions, "--stroke-scale", "2"], r"stroke_scale was \[1.0, 1.0\], now \[2.0, 2.0\]"),
         (regions[2:], r"shares was \[2.0, 1.0\], now \[1.0, 1.0\]"),
         ([*regions[:4], "--match-colours"], "match_colours was False, now True"),
@@ -204,7 +208,10 @@ def test_an_existing_file_is_only_replaced_when_told_to(tmp_path, capsys):
         (["cat", "poppies", "great_wave", "--shares", "1,2,3"], "--shares takes one value for each painting: 2, not 3"),
         (["cat", "poppies", "--stroke-scale", "1,2"], "--stroke-scale takes one value for each painting: 1, not 2"),
         (["cat", "poppies", "great_wave", "--regions", "-"], "--regions takes one value for each painting: 2, not 1"),
-        (["cat", "poppies", "--style-regions", "a,b"], "no file a, nor a bundled picture"),
+        (["cat", "poppies", "--style-regions", "a, b"], "no file a, nor a bundled picture"),
+        (["cat", "poppies", "great_wave", "--regions", "-, b"], "no file b, nor a bundled picture"),
+        (["cat", "poppies", "--regions", "coffee"], "coffee has"),
+        (["cat", "poppies", "--stroke-scale", "0.1", "--size", "200"], "poppies at scale 0.1 has 20 pixels on"),
         (["cat", "poppies", "great_wave", "--regions", "-,none.png"], "no file none.png"),
         (["cat", "poppies", "poppies", "--regions", "-,none.png"], "no file none.png"),  # not: is named twice
         (["astronaut", "poppies", "--regions", "coffee_cup"], "another aspect than the 512×512 of the picture"),
@@ -250,8 +257,10 @@ def test_bad_input_is_answered_with_one_line(arguments, says, tmp_path, monkeypa
         (["--shares", "1,0"], "--shares: must be a number from 0.001 to 1000, not '0'"),
         (["--stroke-scale", "11"], "--stroke-scale: must be a number from 0.1 to 10, not '11'"),
         (["--keep-colours", "--match-colours"], "--match-colours: not allowed with argument --keep-colours"),
-        (["--size", "origin"], "--size: must be a whole number from 1 to 65535, not 'origin'"),
-        (["--nonsense"], "unrecognized arguments: --nonsense"),
+        (["--size", "origin"], "--size: must be a whole number from 1 to 65535 or original, not 'origin'; --help"),
+        (["--nonsense"], "unrecognized arguments: --nonsense; --help"),
+        (["--keep-colors"], "unrecognized arguments: --keep-colors. Did you mean --keep-colours? --help"),
+        (["--stlye-weight=2"], "Did you mean --style-weight?"),
     ],
 )
 def test_an_option_that_makes_no_sense_is_answered_with_one_line(option, says, capsys):
@@ -291,6 +300,23 @@ def test_ctrl_c_saves_the_picture_so_far(tmp_path, monkeypatch, capsys):
     assert list(tmp_path.iterdir()) == [output]
     assert main(["cat", "poppies", "-o", str(output), *SMALL, "--resume"]) == 2
     assert "There is no" in capsys.readouterr().err
+
+
+def test_ctrl_c_at_the_last_step_leaves_nothing_to_go_on_with(tmp_path, monkeypatch, capsys):
+    from nst_keras import training
+
+    def interrupted(*arguments, callbacks, **options):
+        def ctrl_c(step, losses, image):
+            if step == 3:
+                raise KeyboardInterrupt
+
+        return transfer_style(*arguments, callbacks=[*callbacks, ctrl_c], **options)
+
+    transfer_style = training.transfer_style
+    monkeypatch.setattr(training, "transfer_style", interrupted)
+    assert main(["cat", "poppies", "-o", str(tmp_path / "out.png"), *SMALL]) == 130
+    assert "goes on" not in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["out.png"]
 
 
 def test_ctrl_c_before_the_first_step_saves_nothing(tmp_path, monkeypatch, capsys):
@@ -600,7 +626,7 @@ def test_a_picture_comes_from_a_pipe_as_the_shell_gives_it(tmp_path):
 def test_only_one_picture_can_come_from_stdin(tmp_path, capsys):
     assert main(["-", "-", "-o", str(tmp_path / "out.png")]) == 2
     assert capsys.readouterr().err == (
-        "nst-keras: Only one of the two pictures can come from stdin; name a file for the other.\n"
+        "nst-keras: Only one picture can come from stdin; name a file for every other.\n"
     )
 
 

@@ -16,7 +16,7 @@ from nst_keras import (
 )
 from nst_keras._tensorflow import tf
 from nst_keras.descent import gradient_of
-from nst_keras.pictures import pixels_of
+from nst_keras.pictures import open_picture, pixels_of, shape_of
 from nst_keras.styles import open_style, styles_from
 
 LAYERS = ("block1_conv1", "block2_conv1", "block3_conv1")
@@ -94,6 +94,21 @@ def test_one_style_is_an_image_also_one_of_nested_lists(image):
     assert style.image is image
     assert styles_from(style) == [style]
     assert styles_from([style]) == [style]
+
+
+def test_the_share_beside_a_style_is_its_share():
+    [style] = styles_from({Style("a", scale=2): 3})
+    assert (style.image, style.share, style.scale) == ("a", 3, 2)
+
+
+@pytest.mark.parametrize(
+    "style",
+    [[("poppies", 2)], {"poppies", "great_wave"}, (name for name in ("poppies", "cat")), (np.zeros((1, 4, 4, 3)), {})],
+    ids=["pairs", "set", "generator", "image and history"],
+)
+def test_what_is_neither_a_style_nor_several_is_refused_in_one_sentence(style):
+    with pytest.raises(ValueError, match=r"^A picture is a file, the name of a bundled one, or an array, not "):
+        transfer_style("cat", style)
 
 
 @pytest.mark.parametrize("style", [[], {}])
@@ -356,7 +371,9 @@ def test_a_mask_is_of_any_size_but_of_the_photos_aspect(shape, fits):
     if fits:
         assert open_style(style, (427, 640), 64, 16).region.shape == (*shape, 3)
     else:
-        with pytest.raises(ValueError, match=r"The region has \d+×\d+ pixels, another aspect than the 640×427 of the"):
+        with pytest.raises(
+            ValueError, match=r"The region of great_wave has \d+×\d+ pixels, another aspect than the 640×427"
+        ):
             open_style(style, (427, 640), 64, 16)
 
 
@@ -375,13 +392,35 @@ def test_a_mask_that_is_empty_or_vanishes_at_the_deepest_layer_is_refused(side):
     """13 of 1000 pixels are at size 100 less than the 16×16 of one position at block5."""
     mask = np.zeros((1000, 1000))
     mask[:side, : 10 * side] = 1
-    for kind in ("region", "style_region"):
-        with pytest.raises(ValueError, match=r"empty: \d+ of its 100×\d+ pixels at this size are white"):
+    says = r"nearly empty: \d+ of its 100×100 pixels at this size are white" if side else "is empty: it is black"
+    for kind, called in (("region", "The region of the style "), ("style_region", "The style region of the style ")):
+        with pytest.raises(ValueError, match=called + ".*" + says):
             open_style(Style(np.zeros((1000, 1000)), **{kind: mask}), (1000, 1000), 100, 16)
     file = io.BytesIO()
     Image.fromarray((mask * 255).astype(np.uint8)).save(file, "PNG")
     with pytest.raises(ValueError, match="empty"):
         open_style(Style(np.zeros((1000, 1000)), region=file.getvalue()), (1000, 1000), 100, 16)
+
+
+def test_a_mask_of_zeros_and_ones_is_told_how_to_be_white():
+    ones = np.ones((48, 64), np.uint8)
+    with pytest.raises(ValueError, match=r"region of poppies is nearly black: .* array of bool or float; or .* by 255"):
+        open_style(Style("poppies", region=ones), (48, 64), 64, 16)
+    for white in (ones.astype(bool), ones.astype(float), ones * 255):
+        open_style(Style("poppies", region=white), (48, 64), 64, 16)
+
+
+def test_a_photo_in_colours_is_no_mask():
+    with pytest.raises(ValueError, match="cat has colours; a mask has none"):
+        open_style(Style("poppies", region="cat"), shape_of(open_picture("cat")), 64, 16)
+
+
+def test_a_scale_that_leaves_nothing_of_the_painting_is_refused():
+    """400×400 at a tenth of 120 pixels: 12, and block5 needs 16. The scale that the message names is enough."""
+    painting, photo = np.full((400, 400, 3), 0.5), (120, 120)
+    with pytest.raises(ValueError, match=r"style image at scale 0\.1 has 12 pixels.* needs 16; .* from 0\.14"):
+        open_style(Style(painting, scale=0.1), photo, 120, 16)
+    open_style(Style(painting, scale=0.14), photo, 120, 16)
 
 
 def test_a_region_just_large_enough_gives_no_nan_at_any_stage(vgg16):
