@@ -69,5 +69,5 @@ def short(text, length=200):
 
 def guess(name, names):
     """The words " Did you mean size?", if one of the names is close to this one; else nothing."""
-    close = difflib.get_close_matches(name, names, n=1)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.7)
     return f" Did you mean {close[0]}?" if close else ""

@@ -92,9 +92,10 @@ def test_options_of_the_styles_reach_transfer_style(tmp_path, monkeypatch):
         "--stroke-scale",
         "1.5",
     ]
-    mask = tmp_path / "mask.png"
+    mask, style_mask = tmp_path / "mask.png", tmp_path / "style_mask.png"
     Image.new("L", (45, 30), "white").save(mask)
-    assert main([*arguments, "--regions", f"-,{mask}", "--style-regions", "poppies,-", "--size", "original"]) == 2
+    Image.new("L", (649, 443), "white").save(style_mask)
+    assert main([*arguments, "--regions", f"-,{mask}", "--style-regions", f"{style_mask},-", "--size", "original"]) == 2
     first, second = seen["styles"]
     assert (first.share, first.scale, first.image.size, first.region) == (2, 1.5, (649, 443), None)
     assert (second.share, second.scale, second.image.size, second.style_region) == (1, 1.5, (659, 443), None)
@@ -237,7 +238,7 @@ def test_bad_input_is_answered_with_one_line(arguments, says, tmp_path, monkeypa
 @pytest.mark.parametrize(
     ("option", "says"),
     [
-        (["--size", "0"], "--size: must be a whole number from 1 to 65535, not '0'"),
+        (["--size", "0"], "--size: must be a whole number from 1 to 65535 or original, not '0'"),
         (["--size", "9" * 5000], "not '9999999999999999999999999999999999999999…'"),
         (["--size", "64.5"], "not '64.5'"),
         (["--steps", "-1"], "--steps: must be a whole number from 1 to 1000000000, not '-1'"),

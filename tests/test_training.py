@@ -418,7 +418,7 @@ def test_a_loss_that_is_never_finite_is_an_error(vgg16, content, style):
         ({"style_layers": ["block1_conv1", "block1_conv1"]}, "layer block1_conv1 is named twice"),
         ({"content_layers": {"block4_conv2": 0}, "style_weight": 0}, "leave nothing"),
         ({"content_layers": {"block4_conv2": 1e-20}, "content_weight": 1e-20, "style_weight": 0}, "leave nothing"),
-        ({"size": 0}, "size must be a whole number from 1 to 65535, not 0"),
+        ({"size": 0}, "size must be a whole number from 1 to 65535, or None, not 0"),
         ({"content": np.full((4, 4, 3), 200.0)}, "Divide"),
     ],
 )
