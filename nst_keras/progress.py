@@ -36,7 +36,7 @@ class ProgressBar:
         if verbose not in (0, 1):
             raise ValueError(f"verbose is 1 for a progress bar or 0 for none, not {verbose!r}.")
         self.bar = tqdm(
-            total=sum(steps * _work(height, width) for height, width, steps in stages),
+            total=sum(steps * work(height, width) for height, width, steps in stages),
             bar_format="{percentage:3.0f} % {bar:10} {elapsed}, {remaining} left{postfix}",
             mininterval=1,
             dynamic_ncols=True,
@@ -54,9 +54,9 @@ class ProgressBar:
         height, width = image.shape[1:3]
         values = (f"{name} {losses[name + '_loss']:.3g}" for name in ("total", "content", "style"))
         self.bar.set_postfix_str(f"{width}×{height} step {step}: {', '.join(values)}", refresh=False)
-        self.bar.update(_work(height, width))
+        self.bar.update(work(height, width))
 
 
-def _work(height, width):
+def work(height, width):
     """A step takes about as long as the canvas has pixels."""
     return (height + 2 * MARGIN) * (width + 2 * MARGIN)
