@@ -1,0 +1,138 @@
+"""What comes to the studio and what leaves it, as the bytes of files; on the disk it leaves nothing."""
+
+import base64
+import html
+import io
+import itertools
+import tempfile
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from nst_keras.pictures import open_picture, srgb_profile
+
+MOST_BYTES = 100 * 10**6
+_drawing = threading.Lock()  # Matplotlib is made for one thread at a time
+
+
+class Uploads:
+    """The files that were uploaded to a page; it knows them by their names, as it does the bundled pictures.
+
+    Example:
+        >>> uploads = Uploads()
+        >>> uploads.take("wall.png", jpeg(np.ones((1, 2, 3, 3))))
+        'wall.png'
+        >>> uploads.take("wall.png", jpeg(np.zeros((1, 2, 3, 3))))  # a phone gives all its photos one name
+        'wall_2.png'
+    """
+
+    def __init__(self):
+        self.files, self.thumbnails = {}, {}
+
+    def take(self, name, content):
+        """Keep a file if it is a picture, and return the name by which it is known from now on.
+
+        Raises:
+            ValueError: in one sentence, if it is none or too large, or if its name cannot be told the command line.
+        """
+        path = Path(name)
+        if len(content) > MOST_BYTES:
+            size, most = len(content) / 1e6, MOST_BYTES // 10**6
+            raise ValueError(f"{path.name} has {size:.0f} MB, and {most} MB are the most; make it smaller first.")
+        if "," in path.name or path.name.startswith("-"):
+            raise ValueError(f"{path.name} has a comma or a hyphen where the command line would misread it; rename it.")
+        others = (f"{path.stem}_{number}{path.suffix}" for number in itertools.count(2))
+        name = next(name for name in itertools.chain([path.name], others) if self.files.get(name, content) == content)
+        open_picture(_file(name, content))
+        self.files[name] = content
+        return name
+
+    def source(self, name):
+        """What `load_image` takes; a new file each time, because two threads may read it."""
+        return _file(name, self.files[name]) if name in self.files else name
+
+    def thumbnail(self, name, what):
+        """A small picture as HTML."""
+        if name not in self.thumbnails:
+            picture = open_picture(self.source(name))
+            if isinstance(picture, np.ndarray):
+                picture = Image.fromarray(np.uint8(255 * picture))
+            picture.thumbnail((240, 120))
+            self.thumbnails[name] = address("jpeg", _bytes(picture, "JPEG"))
+        return f'<img alt="{html.escape(f"The {what}: {name}")}" src="{self.thumbnails[name]}">'
+
+
+def jpeg(image):
+    """The image as a JPEG file, to be looked at while it is painted."""
+    from nst_keras import to_pil
+
+    return _bytes(to_pil(image), "JPEG", quality=85)
+
+
+def png(image, settings):
+    """The image as a PNG file that carries its `Settings` as code."""
+    from nst_keras import to_pil
+
+    info = PngInfo()
+    info.add_itxt("Python", settings.python())
+    info.add_itxt("Command", settings.command())
+    return _bytes(to_pil(image), "PNG", pnginfo=info, icc_profile=srgb_profile())
+
+
+def gif(images):
+    """The images as a film."""
+    from matplotlib.figure import Figure
+
+    from nst_keras import plotting
+
+    height, width = images[-1].shape[1:3]
+    axes = Figure(figsize=(width / 100, height / 100), dpi=100).add_axes((0, 0, 1, 1))
+    with tempfile.TemporaryDirectory() as folder, _drawing:
+        path = Path(folder, "film.gif")
+        plotting.save_animation(path, images, ax=axes)
+        return path.read_bytes()
+
+
+def curves(records):
+    """The losses {name: float} of each step, drawn as a PNG file."""
+    from matplotlib.figure import Figure
+
+    from nst_keras import plotting
+
+    names = ("total_loss", "content_loss", "style_loss", "size")
+    history = {name: [losses[name] for losses in records] for name in names}
+    figure, file = Figure(figsize=(6, 2.6), layout="constrained"), io.BytesIO()
+    with _drawing:
+        plotting.plot_losses(SimpleNamespace(epoch=range(1, len(records) + 1), history=history), ax=figure.subplots())
+        figure.savefig(file, format="png", dpi=80)
+    return file.getvalue()
+
+
+def address(kind, content):
+    """An address that holds the picture itself, for a page."""
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def link(kind, content, settings, words):
+    """A link, as HTML, that saves a file."""
+    name = "_".join(Path(each).stem for each in (settings.photo, *(style.image for style in settings.styles)))
+    return f'<a download="{html.escape(name[:100])}.{kind}" href="{address(kind, content)}">{words}</a>'
+
+
+def _file(name, content):
+    file = io.BytesIO(content)
+    file.name = name  # what a message calls it
+    return file
+
+
+def _bytes(picture, file_format, **options):
+    file = io.BytesIO()
+    picture.save(file, file_format, **options)
+    return file.getvalue()
+
+
+BLANK = _bytes(Image.new("L", (1, 1)), "PNG")  # a page cannot show a picture of no bytes
