@@ -1,6 +1,8 @@
 # make run     set up, paint the first picture, then execute the course and build the site from it (its solutions: `make test`)
 # make site    set up, then build the site from the outputs that are stored in the notebooks
 # make lab     set up, then open the notebooks in JupyterLab
+# make studio  set up, then open the studio in a browser. It listens on this machine only (127.0.0.1, in voila.json);
+#              whoever reaches it needs no password, and can keep all its processors and memory busy
 # make test    set up, then run all tests with their coverage, and compare the notebooks' outputs
 # make test-torch   set up with PyTorch, then test the benchmark's row that needs it
 # make fuzz    set up, then try to load 10 000 damaged image files, and 1000 sets of arguments
@@ -19,7 +21,7 @@ PICTURE := build/summer_palace_great_wave.png
 SPHINX := $(BIN)/python -m sphinx -q -E -W --keep-going -c docs -d build/doctrees
 NOTEBOOKS := $(sort $(wildcard notebooks/0*.ipynb notebooks/solutions/0*.ipynb))
 
-.PHONY: run site lab test test-torch fuzz soak mutants bench bench-quick lint gallery notebooks clean
+.PHONY: run site lab studio test test-torch fuzz soak mutants bench bench-quick lint gallery notebooks clean
 run: $(VENV)/installed
 	@mkdir -p build
 	$(BIN)/nst-keras summer_palace great_wave -o $(PICTURE) --overwrite
@@ -33,6 +35,9 @@ site: $(VENV)/installed
 
 lab: $(VENV)/installed
 	$(BIN)/jupyter lab notebooks
+
+studio: $(VENV)/installed
+	$(BIN)/python -m voila notebooks/studio.ipynb
 
 test: $(VENV)/installed
 	$(BIN)/python -m pytest --cov

@@ -21,7 +21,7 @@ HELP = build_parser().format_help()
 project = "Neural style transfer, step by step"
 root_doc = "docs/index"
 include_patterns = ["docs/*", "notebooks/**", "data/README.md", "tests/benchmarks/README.md"]
-exclude_patterns = [".*", "build", "**/.ipynb_checkpoints"]
+exclude_patterns = [".*", "build", "notebooks/studio.ipynb", "**/.ipynb_checkpoints"]
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.mathjax", "sphinx.ext.napoleon"]
 
 nb_execution_mode = "off"

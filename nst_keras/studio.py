@@ -27,7 +27,11 @@ FIRST_PHOTO, FIRST_PAINTING = "summer_palace", "great_wave"
 MOST_PAINTINGS = 4
 LOWEST_BETA, HIGHEST_BETA = -2, 1  # as powers of ten: the photo is left as it is, or is hardly left
 SECONDS_BETWEEN_PICTURES, SECONDS_BETWEEN_CURVES = 0.2, 2.0
-COLOURS = {"of the painting": None, "of the photo: kept": "keep_colours", "of the photo: matched": "match_colours"}
+COLOURS = {
+    "the painting's": None,
+    "the photo's, put back at the end": "keep_colours",
+    "the photo's, lent to the painting first": "match_colours",
+}
 ENDS = {
     None: "Done: {} steps. Go on paints the last size once more, with another β if you like.",
     "callback": "Stopped after step {}. Go on paints the rest, with another β if you like.",
@@ -74,7 +78,7 @@ class Studio:
         powers = {"min": LOWEST_BETA, "max": HIGHEST_BETA, "step": 0.05, "readout_format": ".2g"}
         self.beta = number("style_weight", widgets.FloatLogSlider, description="β", continuous_update=False, **powers)
         self.size, self.steps = number("size", step=16), number("steps")
-        self.colours = self.watched(widgets.Dropdown(options=COLOURS, index=0, description="colours", **_wide("18rem")))
+        self.colours = self.watched(widgets.Dropdown(options=COLOURS, index=0, description="colours", **_wide("20rem")))
         self.photo, photo = self.chooser("content", "photo", FIRST_PHOTO)
         self.painting_box, self.ends = widgets.VBox(), [_box("thumbnail"), _box("thumbnail")]
         add = _button("Add a painting", self.add_painting)
@@ -85,8 +89,9 @@ class Studio:
         self.message, self.download, self.film_link, self.code = (widgets.HTML() for _ in range(4))
         self.bar = widgets.FloatProgress(min=0, max=1, **_wide("20rem"))
         self.picture, self.curves = (widgets.Image(value=BLANK) for _ in range(2))
-        for shown, name in ((self.picture, "picture"), (self.curves, "curves")):
-            shown.add_class(name)
+        texts = {"picture": "The picture that is being painted", "curves": "The losses over the steps"}
+        for shown, (name, text) in zip((self.picture, self.curves), texts.items(), strict=True):
+            shown.add_class(name).tooltip = text
             shown.layout.display = "none"  # until there is one
         left = [_heading("Photo"), photo, _heading("Paintings"), self.painting_box, add]
         left += [_heading("How much of the painting"), _row(self.ends[0], self.beta, self.ends[1], name="ends")]
@@ -107,7 +112,8 @@ class Studio:
         names = {name: name for name, path in BUNDLED.items() if path.parent.name == kind}
         options = names if first else {"everywhere": None, **names}
         dropdown = widgets.Dropdown(options=options, index=list(options.values()).index(first), **_wide("12rem"))
-        dropdown.tooltip, thumbnail = what, _box("thumbnail")
+        dropdown.description, dropdown.tooltip = "" if first else what, what
+        thumbnail = _box("thumbnail")
 
         def take(change):
             for file in change["new"]:
@@ -121,9 +127,8 @@ class Studio:
         def look(_=None):
             thumbnail.value = self.uploads.thumbnail(dropdown.value, what) if dropdown.value else ""
 
-        upload = widgets.FileUpload(
-            accept="image/*", description="Upload", tooltip=f"a {what} of yours", **_wide("7rem")
-        )
+        upload = widgets.FileUpload(accept="image/*", description="Upload", tooltip=f"a {what} of yours")
+        upload.layout.width = "7rem"
         upload.observe(take, "value")
         dropdown.observe(look, "value")
         look()
@@ -135,7 +140,7 @@ class Studio:
             return self.say(f"{MOST_PAINTINGS} paintings are the most; remove one first.")
 
         def number(name, allowed, tooltip):
-            options = {"min": allowed.lowest, "max": allowed.highest, "step": 0.5, "tooltip": tooltip, **_wide("8rem")}
+            options = {"min": allowed.lowest, "max": allowed.highest, "step": 0.5, "tooltip": tooltip, **_wide("7rem")}
             return self.watched(widgets.BoundedFloatText(1.0, description=name, **options))
 
         chosen = [painting["image"].value for painting in self.paintings]
@@ -145,7 +150,7 @@ class Studio:
         share = number("share", SHARE, "how much of this painting, beside the shares of the others")
         scale = number("strokes", SCALE, "2: strokes twice as large")
         painting = {"image": image, "share": share, "scale": scale, "region": region}
-        remove = _button("Remove", lambda: self.remove_painting(painting), **_wide("7rem"))
+        remove = _button("Remove", lambda: self.remove_painting(painting), "5rem")
         painting["box"] = widgets.VBox([images, _row(share, scale, remove), regions]).add_class("painting")
         self.show_paintings([*self.paintings, painting])
 
@@ -290,14 +295,14 @@ class Studio:
             self.records.append(losses | {"size": max(height, width)})
             now, painted = time.monotonic(), painted + work(height, width)
             start = start or (now, painted)  # before the first step TensorFlow makes ready
-            if now >= next_picture:
+            if now >= next_picture or painted >= total:
                 next_picture = now + SECONDS_BETWEEN_PICTURES
                 self.show(self.finished(image))
                 self.bar.value = painted / total
                 left = (now - start[0]) / max(1, painted - start[1]) * (total - painted)
                 left = f", {tqdm.format_interval(left)} left" if left else ""
                 self.say(f"Step {step} of {recipe.steps}, {width}×{height} pixels{left}")
-            if now >= next_curves:
+            if now >= next_curves and len(self.records) > 1:
                 self.curves.value, self.curves.layout.display = curves(self.records), None
                 next_curves = time.monotonic() + SECONDS_BETWEEN_CURVES
             if self.asked_to_stop.is_set() or self.style_weight() != recipe.style_weight:
@@ -321,8 +326,8 @@ def _wide(width):
     return {"layout": widgets.Layout(width=width), "style": {"description_width": "auto"}}
 
 
-def _button(words, action, **options):
-    button = widgets.Button(description=words, **options | {"style": {}})
+def _button(words, action, width=None, **options):
+    button = widgets.Button(description=words, layout=widgets.Layout(width=width), **options)
     button.on_click(lambda _: action())
     return button
 

@@ -1,4 +1,5 @@
 import os
+import shutil
 import signal
 import subprocess
 import threading
@@ -6,11 +7,16 @@ import threading
 os.environ["MPLBACKEND"] = "agg"  # no display needed
 
 import matplotlib.pyplot as plt
+import playwright.sync_api
 import pytest
 
 from nst_keras import load_image, load_vgg16
 from nst_keras.__main__ import SIGNALS
 from nst_keras._tensorflow import keras
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
+CHANNELS = ("chrome", "msedge")  # where Windows and macOS keep them
+HELP = "On Debian or Ubuntu, install one with `sudo apt install chromium`; then run `make test` again."
 
 # A shell starts what runs in the background with Ctrl-C ignored, and then so do its children.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -54,6 +60,21 @@ def start():
     yield start
     for timer in timers:
         timer.cancel()
+
+
+@pytest.fixture(scope="session")
+def browser():
+    found = [{"executable_path": path} for name in BROWSERS if (path := shutil.which(name))]
+    with playwright.sync_api.sync_playwright() as session:
+        for options in found + [{"channel": channel} for channel in CHANNELS]:
+            try:
+                browser = session.chromium.launch(**options)
+            except playwright.sync_api.Error:
+                continue
+            yield browser
+            browser.close()
+            return
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"No Chromium, Chrome or Edge was found. {HELP}")
 
 
 @pytest.fixture(autouse=True)

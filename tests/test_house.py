@@ -15,20 +15,13 @@ from nst_keras import Recipe, transfer_style
 PACKAGE = Path(nst_keras.__file__).parent
 # From the ground floor up.
 HOUSE = [
-    *(
-        "ranges",
-        "pictures",
-        "recipe",
-        "styles",
-        "_tensorflow",
-        "images",
-        "colours",
-        "features",
-        "losses",
-        "objective",
-        "descent",
-    ),
-    *("memory", "progress", "training", "plotting", "exercises", "checkpoints", "__main__"),
+    *("ranges", "pictures", "recipe", "styles", "_tensorflow", "images", "colours", "features", "losses", "objective"),
+    *("descent", "memory", "progress", "training", "plotting", "exercises", "checkpoints", "__main__"),
+    *("settings", "files", "studio"),
+]
+WITHOUT_TENSORFLOW = [
+    *("ranges", "pictures", "recipe", "styles", "memory", "progress", "checkpoints", "__main__"),
+    *("settings", "files", "studio"),
 ]
 
 
@@ -56,12 +49,17 @@ def test_no_room_imports_one_above_it(room):
             assert HOUSE.index(imported) <= HOUSE.index(room), f"{path.name} imports {imported}"
 
 
-@pytest.mark.parametrize(
-    "room", ["ranges", "pictures", "recipe", "styles", "memory", "progress", "checkpoints", "__main__"]
-)
+@pytest.mark.parametrize("room", WITHOUT_TENSORFLOW)
 def test_rooms_without_tensorflow_do_not_wait_for_it(room):
     code = f"import sys, nst_keras.{room}; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
+
+
+def test_only_the_studio_needs_widgets():
+    code = "import sys, nst_keras, nst_keras.__main__, nst_keras.plotting; sys.exit('ipywidgets' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
+    importers = [path.name for path in PACKAGE.glob("**/*.py") if "ipywidgets" in path.read_text(encoding="utf-8")]
+    assert importers == ["studio.py"]
 
 
 def stub():

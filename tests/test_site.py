@@ -1,16 +1,13 @@
 """The site as its readers meet it: built once, read as files, then in a real browser."""
 
 import json
-import os
 import re
-import shutil
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
 import nbformat
-import playwright.sync_api
 import pytest
 from bs4 import BeautifulSoup  # comes with nbconvert
 
@@ -19,9 +16,6 @@ from nst_keras.__main__ import build_parser
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("**/0*.ipynb"))
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
-CHANNELS = ("chrome", "msedge")  # where Windows and macOS keep them
-HELP = "On Debian or Ubuntu, install one with `sudo apt install chromium`; then run `make test` again."
 FRESH = "an output of today's run"
 
 
@@ -46,21 +40,6 @@ def pages(site):
     """{path: page} of all that is to be read."""
     paths = [path for part in ("docs", "notebooks", "data", "tests") for path in (site / part).glob("**/*.html")]
     return {path: BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser") for path in paths}
-
-
-@pytest.fixture(scope="session")
-def browser():
-    found = [{"executable_path": path} for name in BROWSERS if (path := shutil.which(name))]
-    with playwright.sync_api.sync_playwright() as session:
-        for options in found + [{"channel": channel} for channel in CHANNELS]:
-            try:
-                browser = session.chromium.launch(**options)
-            except playwright.sync_api.Error:
-                continue
-            yield browser
-            browser.close()
-            return
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"No Chromium, Chrome or Edge was found. {HELP}")
 
 
 @pytest.fixture

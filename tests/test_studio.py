@@ -1,0 +1,556 @@
+"""The studio: its logic without a browser, then as its users meet it, served by Voilà in a real one."""
+
+import io
+import os
+import re
+import shlex
+import socket
+import subprocess
+import sys
+import time
+import tomllib
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from PIL import Image
+from playwright.sync_api import expect
+
+import nst_keras
+from nst_keras import Recipe, Style, files, keep_colours, load_image, match_colours
+from nst_keras.__main__ import build_parser, main
+from nst_keras.settings import Settings
+from nst_keras.studio import COLOURS, Studio, studio
+from nst_keras.styles import styles_from
+
+ROOT = Path(__file__).parents[1]
+SMALL = {"size": 48, "steps": 4}
+
+
+def picture_file(height=40, width=60, kind="PNG"):
+    """The bytes of a picture file; noise, which no format makes smaller."""
+    file = io.BytesIO()
+    pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    Image.fromarray(pixels).save(file, kind, **({"compress_level": 1} if kind == "PNG" else {}))
+    return file.getvalue()
+
+
+def black_file(side):
+    """The bytes of a small file that holds a large picture."""
+    file = io.BytesIO()
+    Image.new("1", (side, side)).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.fixture
+def page():
+    """A studio without a page, set to little work."""
+    page = Studio()
+    page.size.value, page.steps.value = SMALL.values()
+    yield page
+    page.asked_to_stop.set()
+    if page.thread:
+        page.thread.join()
+
+
+def paint(page, button="paint"):
+    getattr(page, button).click()
+    page.thread.join()
+
+
+def upload(page, name, content, chooser=0):
+    """What the browser does when a file is chosen: by the photo (0), the painting (1), its region (2)."""
+    uploads = [widget for widget in every_widget(page.page) if type(widget).__name__ == "FileUpload"]
+    file = {"name": name, "type": "", "size": len(content), "content": memoryview(content), "last_modified": 0}
+    uploads[chooser].set_state({"value": [file | {"last_modified": 1000}]})
+
+
+def every_widget(widget):
+    yield widget
+    for child in getattr(widget, "children", ()):
+        yield from every_widget(child)
+
+
+# Settings as code.
+
+SETTINGS = {
+    "nothing turned": Settings("cat", [Style("poppies")], Recipe()),
+    "a recipe": Settings("cat", [Style("poppies")], Recipe(size=96, style_weight=0.5, steps=20)),
+    "shares": Settings("cat", [Style("poppies", 2.0), Style("great_wave", 1.0, 0.5)], Recipe(size=96)),
+    "regions": Settings(
+        "summer_palace",
+        [Style("great_wave", region="summer_palace_sky"), Style("poppies", region="summer_palace_ground")],
+        Recipe(),
+    ),
+    "a region and everywhere": Settings(
+        "summer_palace", [Style("poppies"), Style("great_wave", region="summer_palace_sky")], Recipe()
+    ),
+    "kept colours": Settings("cat", [Style("poppies")], Recipe(), "keep_colours"),
+    "matched colours": Settings("cat", [Style("poppies"), Style("great_wave", 3.0)], Recipe(), "match_colours"),
+    "odd names": Settings('my "best" photo, $HOME.jpg', [Style("it's a Künstler's \\ art.png")], Recipe()),
+}
+
+
+@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
+def test_the_call_is_made_with_these_settings(settings, monkeypatch):
+    called, saved = [], []
+    monkeypatch.setattr(nst_keras, "transfer_style", lambda *args, **knobs: called.append((args, knobs)) or (0, 0))
+    monkeypatch.setattr(nst_keras, "save_image", lambda *args: saved.append(args))
+    monkeypatch.setattr(nst_keras, "keep_colours", lambda image, photo: ("kept", photo))
+    monkeypatch.setattr(nst_keras, "match_colours", lambda style, photo: f"{style} in the colours of {photo}")
+    exec(settings.python(), {})
+    [((photo, styles), knobs)] = called
+    assert photo == settings.photo
+    assert Recipe(**knobs) == settings.recipe
+    names = [style.image for style in settings.styles]
+    if settings.colours == "match_colours":
+        names = [f"{name} in the colours of {photo}" for name in names]
+    found = [(style.image, style.share, style.scale, style.region) for style in styles_from(styles)]
+    assert found == [(n, s.share, s.scale, s.region) for n, s in zip(names, settings.styles, strict=True)]
+    assert saved == [("stylised.png", ("kept", photo) if settings.colours == "keep_colours" else 0)]
+
+
+@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
+def test_the_command_line_has_these_settings(settings):
+    program, *arguments = shlex.split(settings.command())
+    options = vars(build_parser().parse_args(arguments))
+    assert (program, options["content"]) == ("nst-keras", settings.photo)
+    assert Recipe(**{k.name: options[k.name] for k in fields(Recipe) if k.name in options}) == settings.recipe
+    assert options["styles"] == [style.image for style in settings.styles]
+    for knob, plain in (("share", 1), ("scale", 1), ("region", None)):
+        assert (options[knob] or [plain] * len(settings.styles)) == [getattr(one, knob) for one in settings.styles]
+    assert [name for name in ("keep_colours", "match_colours") if options[name]] == [*filter(None, [settings.colours])]
+
+
+def test_the_code_paints_the_same_picture(page, tmp_path, monkeypatch):
+    page.add_painting()
+    page.colours.value = "keep_colours"
+    page.paintings[0]["share"].value, page.paintings[1]["region"].value = 2.0, "summer_palace_sky"
+    paint(page)
+    painted = load_image(files.png(page.image, page.painted)).numpy()
+    monkeypatch.chdir(tmp_path)
+    exec(page.painted.python(), {})
+    assert np.abs(load_image("stylised.png").numpy() - painted).mean() < 1 / 255
+    Path("stylised.png").unlink()
+    assert main(shlex.split(page.painted.command())[1:]) == 0
+    assert np.abs(load_image("stylised.png").numpy() - painted).mean() < 1 / 255
+
+
+# The page.
+
+
+def test_a_new_page_has_the_defaults_of_the_recipe_and_its_explanations():
+    page = Studio()
+    assert page.settings().recipe == Recipe()
+    knobs = {field.name: field.metadata for field in fields(Recipe)}
+    for name, widget in (("size", page.size), ("steps", page.steps), ("style_weight", page.beta)):
+        assert widget.tooltip == knobs[name]["help"]
+    assert (page.size.min, page.size.max) == (knobs["size"]["allowed"].lowest, knobs["size"]["allowed"].highest)
+
+
+def test_a_run_shows_its_picture_its_losses_and_a_download(page):
+    paint(page)
+    assert page.message.value.startswith("Done: 4 steps.")
+    assert Image.open(io.BytesIO(page.picture.value)).size == (48, 32)
+    assert Image.open(io.BytesIO(page.curves.value)).width > 300
+    assert page.bar.value == 1
+    assert 'download="summer_palace_great_wave.png"' in page.download.value
+    saved = Image.open(io.BytesIO(files.png(page.image, page.painted)))
+    assert saved.text == {"Python": page.painted.python(), "Command": page.painted.command()}
+    paint(page, "make_film")
+    assert page.message.value == "The film is ready."
+    assert 'download="summer_palace_great_wave.gif"' in page.film_link.value
+
+
+def test_stop_ends_the_run_after_its_step_and_go_on_paints_the_rest(page):
+    page.steps.value = 12
+    page.watch = stopping(page, page.watch, step=3)
+    paint(page)
+    assert page.message.value.startswith("Stopped after step 3.")
+    before = page.image
+    assert (page.paint.disabled, page.stop.disabled, page.go_on.disabled) == (False, True, False)
+    del page.watch
+    paint(page, "go_on")
+    assert page.message.value.startswith("Done: 12 steps.")
+    assert not np.allclose(before, page.image)
+    assert page.records[3]["total_loss"] < 1.1 * page.records[2]["total_loss"]  # not from noise again
+
+
+def stopping(page, watch, step):
+    """`watch` as it is, but Stop is pressed after a step."""
+
+    def stop(number, losses, image):
+        if number == step:
+            page.stop.click()
+
+    def both(*arguments):
+        shown = watch(*arguments)
+        return lambda *seen: (stop(*seen), shown(*seen))
+
+    return both
+
+
+def test_beta_turned_while_it_paints_goes_on_from_the_picture_at_hand(page):
+    page.steps.value = 8
+    watch, seen = page.watch, []
+
+    def turning(recipe, stages):
+        shown = watch(recipe, stages)
+
+        def callback(step, losses, image):
+            seen.append((recipe.style_weight, losses["total_loss"], losses["content_loss"], losses["style_loss"]))
+            if len(seen) == 4:
+                page.beta.value = 1.0
+            shown(step, losses, image)
+
+        return callback
+
+    page.watch = turning
+    paint(page)
+    assert page.message.value.startswith("Done: 8 steps.")
+    betas, totals, contents, styles = np.transpose(seen)
+    assert list(betas[:5]) == [0.15] * 4 + [1.0]
+    assert set(betas[4:]) == {1.0}
+    np.testing.assert_allclose(totals, contents + betas * styles, rtol=1e-5)
+    assert contents[4] + 0.15 * styles[4] < 1.2 * totals[3]  # the picture at hand, not noise
+    assert page.painted.recipe.style_weight == 1.0
+
+
+def test_a_finished_picture_goes_on_at_full_size(page):
+    paint(page)
+    page.beta.value = 0.5
+    paint(page, "go_on")
+    assert len(page.records) == 8
+    assert page.painted.recipe.style_weight == 0.5
+
+
+def test_two_studios_paint_at_once_and_do_not_disturb_each_other(page):
+    other = Studio()
+    other.size.value, other.steps.value = 40, 3
+    upload(other, "mine.png", picture_file())
+    page.paint.click()
+    paint(other)
+    page.thread.join()
+    assert page.message.value.startswith("Done: 4 steps.")
+    assert other.message.value.startswith("Done: 3 steps.")
+    assert [len(page.records), len(other.records)] == [4, 3]
+    assert "mine.png" not in dict(page.photo.options)
+
+
+def test_colours_can_be_the_photos(page):
+    images = {}
+    for colours in COLOURS.values():
+        page.colours.value = colours
+        paint(page)
+        images[colours] = page.image
+    kept = keep_colours(images[None], "summer_palace")
+    np.testing.assert_allclose(images["keep_colours"], kept, atol=2e-3)
+    photo, matched = load_image("summer_palace").numpy(), match_colours("great_wave", "summer_palace").numpy()
+    assert np.abs(matched.mean((1, 2)) - photo.mean((1, 2))).max() < 0.1
+    assert not np.allclose(images["match_colours"], images[None], atol=0.05)
+
+
+def test_paintings_come_and_go(page):
+    page.add_painting()
+    assert [style.image for style in page.settings().styles] == ["great_wave", "composition_viii"]
+    page.remove_painting(page.paintings[0])
+    assert [style.image for style in page.settings().styles] == ["composition_viii"]
+    page.remove_painting(page.paintings[0])
+    assert page.message.value == "One painting is needed; choose another in its place."
+    assert len(page.paintings) == 1
+
+
+# What is wrong is answered in a sentence.
+
+BAD_FILES = {
+    "no picture": ("notes.txt", b"Dear diary", "notes.txt is not an image that Pillow can read"),
+    "empty": ("empty.png", b"", "empty.png is empty"),
+    "damaged": ("half.png", picture_file()[:4000], "half.png cannot be read as an image"),
+    "too many pixels": ("wide.png", black_file(10_000), "wide.png has more than 89 million pixels"),
+    "a name that is markup": ("<b>.txt", b"?", "&lt;b&gt;.txt is not an image"),
+    "a comma": ("a,b.png", picture_file(), "a,b.png has a comma"),
+    "a hyphen": ("-o.png", picture_file(), "-o.png has a comma or a hyphen"),
+}
+
+
+@pytest.mark.parametrize(("name", "content", "answer"), BAD_FILES.values(), ids=BAD_FILES)
+@pytest.mark.parametrize("chooser", [0, 1, 2], ids=["photo", "painting", "region"])
+def test_a_bad_file_is_answered_and_changes_nothing(page, name, content, answer, chooser):
+    before = page.settings().command()
+    upload(page, name, content, chooser)
+    assert page.message.value.startswith(answer)
+    assert page.settings().command() == before
+    assert page.uploads.files == {}
+
+
+def test_a_file_that_is_too_large_is_answered(page, monkeypatch):
+    monkeypatch.setattr(files, "MOST_BYTES", 2_000_000)
+    upload(page, "large.png", bytes(3_000_000))
+    assert page.message.value == "large.png has 3 MB, and 2 MB are the most; make it smaller first."
+
+
+def test_too_many_paintings_are_answered(page):
+    for _ in range(4):
+        page.add_painting()
+    assert page.message.value == "4 paintings are the most; remove one first."
+    assert len(page.paintings) == 4
+
+
+def test_a_painting_that_is_chosen_twice_is_answered(page):
+    page.add_painting()
+    page.paintings[1]["image"].value = "great_wave"
+    page.paint.click()
+    assert page.thread is None
+    assert page.message.value == "The painting great_wave is chosen twice; choose it once, with a larger share."
+    for painting, region in zip(page.paintings, ("summer_palace_sky", "summer_palace_ground"), strict=True):
+        painting["region"].value = region
+    assert [style.region for style in page.settings().styles] == ["summer_palace_sky", "summer_palace_ground"]
+
+
+def test_sizes_that_do_not_work_are_answered(page):
+    for size, answer in ((65535, "GB of memory"), (8, "need at least 16 on every side. Choose a size from 24")):
+        page.size.value = size
+        paint(page)
+        assert answer in page.message.value
+        assert (page.paint.disabled, page.stop.disabled, page.go_on.disabled) == (False, True, True)
+
+
+def test_a_mask_of_another_shape_is_answered_by_its_name(page):
+    upload(page, "square.png", picture_file(50, 50), chooser=2)
+    assert page.settings().styles[0].region == "square.png"
+    paint(page)
+    assert page.message.value.startswith("square.png has 50×50 pixels, another aspect than the 440×294 of the picture")
+
+
+def test_going_on_needs_the_same_photo(page):
+    paint(page)
+    page.photo.value = "cat"
+    page.go_on.click()
+    assert page.message.value == "The picture at hand is of summer_palace; press Paint to begin a new one."
+
+
+def test_a_fault_of_our_own_does_not_leave_the_page_waiting(page, monkeypatch):
+    monkeypatch.setattr(page, "paint_picture", lambda *arguments: 1 / 0)
+    paint(page)
+    assert page.message.value.startswith("Something went wrong that should not have: ZeroDivisionError")
+    assert not page.paint.disabled
+
+
+@pytest.mark.parametrize(
+    ("stopped", "answer"), [("diverged", "Choose a smaller β."), ("out of memory", "a smaller size.")]
+)
+def test_a_run_that_breaks_off_says_why_and_keeps_its_picture(page, monkeypatch, stopped, answer):
+    def breaks_off(*arguments, whole=nst_keras.transfer_style, **knobs):
+        image, history = whole(*arguments, **knobs)
+        history.params["stopped"] = stopped
+        return image, history
+
+    monkeypatch.setattr(nst_keras, "transfer_style", breaks_off)
+    paint(page)
+    assert page.message.value.startswith("After step 4 the ")
+    assert page.message.value.endswith(answer)
+    assert "download=" in page.download.value
+
+
+def test_weights_that_leave_float32_are_answered(page, monkeypatch):
+    monkeypatch.setattr(page, "style_weight", lambda: 1e30)
+    paint(page)
+    assert "in the first step" in page.message.value
+
+
+def test_uploads_of_one_name_are_told_apart(page):
+    upload(page, "image.jpg", picture_file(kind="JPEG"), 0)
+    upload(page, "image.jpg", picture_file(50, 70, "JPEG"), 1)
+    upload(page, "image.jpg", picture_file(kind="JPEG"), 0)
+    settings = page.settings()
+    assert (settings.photo, settings.styles[0].image) == ("image.jpg", "image_2.jpg")
+    paint(page)
+    assert page.message.value.startswith("Done: 4 steps.")
+
+
+def test_pictures_of_16_bits_have_a_thumbnail(page):
+    file = io.BytesIO()
+    Image.fromarray(np.linspace(0, 65535, 2400).reshape(40, 60).astype(np.uint16)).save(file, "PNG")
+    upload(page, "deep.png", file.getvalue())
+    assert 'alt="The photo: deep.png"' in page.ends[0].value
+
+
+def test_the_extra_names_what_the_studio_needs():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    needed = {re.split(r"[=<>]", line)[0] for line in project["optional-dependencies"]["studio"]}
+    assert needed == {"voila", "ipywidgets"}
+    assert "children" in studio().keys  # a box
+
+
+# In a browser.
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """The studio as `make studio` serves it; its kernels import the package that is tested here."""
+    folder = tmp_path_factory.mktemp("studio")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    [command] = re.findall(r"^\t\$\(BIN\)/python (-m voila .+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    paths = {"PYTHONPATH": str(Path(nst_keras.__file__).parents[1]), "JUPYTER_DATA_DIR": str(folder)}
+    with open(folder / "log", "w") as log:
+        server = subprocess.Popen(
+            [sys.executable, *command.split(), "--no-browser", f"--port={port}"],
+            cwd=ROOT,
+            env=os.environ | paths,
+            stdout=log,
+            stderr=log,
+        )
+        server.address = f"http://127.0.0.1:{port}/"
+        server.kernels = lambda: psutil.Process(server.pid).children()
+        deadline = time.monotonic() + 60
+        while not listens(port):
+            assert server.poll() is None, (folder / "log").read_text()
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        yield server
+        server.terminate()
+        server.wait(30)
+
+
+def listens(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.fixture
+def context(browser):
+    """A window of the browser, and what its pages asked for."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    context.set_default_timeout(60_000)
+    context.asked, context.refused = [], []
+    context.on("request", lambda request: context.asked.append(request.url))
+    context.on(
+        "requestfailed", lambda request: context.refused.append(request.url) if request.failure == "csp" else None
+    )
+    yield context
+    context.close()
+
+
+def open_studio(context, server):
+    """A page that is ready, set to little work."""
+    tab = context.new_page()
+    tab.errors = []
+    tab.on("pageerror", lambda error: tab.errors.append(str(error)))
+    tab.goto(server.address)
+    button(tab, "Paint").wait_for()
+    return tab
+
+
+def button(tab, name):
+    return tab.get_by_role("button", name=name, exact=True)
+
+
+def set_to(tab, **numbers):
+    for name, number in numbers.items():
+        tab.get_by_label(name, exact=True).fill(str(number))
+        tab.get_by_label(name, exact=True).press("Tab")
+
+
+def send(tab, number, name, content):
+    """Choose a file by one of the buttons that upload."""
+    with tab.expect_file_chooser() as chooser:
+        tab.get_by_role("button", name="Upload").nth(number).click()
+    chooser.value.set_files({"name": name, "mimeType": "", "buffer": content})
+
+
+def says(tab, text):
+    expect(tab.get_by_text(text).first).to_be_visible(timeout=60_000)
+
+
+def test_choose_upload_paint_stop_go_on_and_download(context, server):
+    before = {path for folder in (ROOT, ROOT / "notebooks") for path in folder.iterdir()}
+    tab = open_studio(context, server)
+    for name, content, answer in BAD_FILES.values():
+        send(tab, 0, name, content)
+        says(tab, answer.replace("&lt;", "<").replace("&gt;", ">"))
+    large = picture_file(2600, 2600)
+    assert len(large) > 20_000_000
+    send(tab, 0, "large.png", large)
+    says(tab, "large.png is uploaded.")
+    expect(tab.get_by_alt_text("The photo: large.png").first).to_be_visible()
+    tab.locator("select").nth(1).select_option("poppies")
+    set_to(tab, size=48, steps=120)
+    button(tab, "Paint").click()
+    says(tab, "Step 3")
+    picture = tab.locator("img.picture")
+    first = picture.get_attribute("src")
+    expect(picture).not_to_have_attribute("src", first, timeout=60_000)
+    tab.get_by_role("slider").focus()
+    tab.get_by_role("slider").press("ArrowRight")
+    tab.wait_for_timeout(1000)
+    assert not button(tab, "Stop").is_disabled()
+    button(tab, "Stop").click()
+    says(tab, "Stopped after step")
+    set_to(tab, steps=12)
+    button(tab, "Go on").click()
+    says(tab, "Done: 12 steps.")
+    assert tab.locator("img.curves").evaluate("image => image.naturalWidth") > 300
+    saved = Image.open(saved_by(tab, "Download the picture"))
+    assert (saved.format, saved.size) == ("PNG", (48, 48))
+    assert '"large.png",\n    "poppies",\n    size=48,\n    style_weight=' in saved.text["Python"]
+    tab.get_by_text("Copy as code").click()
+    assert tab.locator("pre").all_inner_texts() == [saved.text["Python"], saved.text["Command"]]
+    button(tab, "Make a film").click()
+    assert Image.open(saved_by(tab, "Download the film")).n_frames > 10
+    assert tab.errors == []
+    outside = [address for address in context.asked if not address.startswith((server.address, "data:", "blob:"))]
+    assert set(outside) <= set(context.refused)  # Voilà's two icon style sheets: the browser does not ask for them
+    assert {path for folder in (ROOT, ROOT / "notebooks") for path in folder.iterdir()} == before
+
+
+def saved_by(tab, words):
+    with tab.expect_download() as download:
+        tab.get_by_text(words).click()
+    return download.value.path()
+
+
+def test_two_pages_do_not_disturb_each_other_and_a_closed_one_ends_its_run(context, server):
+    pages = [open_studio(context, server) for _ in range(2)]
+    for page, size in zip(pages, (48, 32), strict=True):
+        set_to(page, size=size, steps=2000)
+        button(page, "Paint").click()
+    for page, shown in zip(pages, ("48×32 pixels", "32×21 pixels"), strict=True):
+        says(page, shown)
+    kernels = server.kernels()
+    pages[0].close(run_before_unload=True)
+    gone, alive = wait_for_one(kernels)
+    assert len(gone) == 1
+    step = pages[1].get_by_text("Step ").inner_text()
+    expect(pages[1].get_by_text("Step ")).not_to_have_text(step, timeout=20_000)
+    pages[1].close(run_before_unload=True)
+    assert psutil.wait_procs(alive, timeout=20)[1] == []
+
+
+def wait_for_one(processes):
+    for _ in range(100):
+        gone, alive = psutil.wait_procs(processes, timeout=0.2)
+        if gone:
+            break
+    return gone, alive
+
+
+@pytest.mark.parametrize(("width", "theme"), [(390, "light"), (1280, "dark")])
+def test_the_page_is_whole_and_its_pictures_have_their_texts(context, server, width, theme):
+    tab = context.new_page()
+    tab.set_viewport_size({"width": width, "height": 800})
+    tab.goto(f"{server.address}?theme={theme}")
+    button(tab, "Add a painting").click()
+    expect(tab.get_by_alt_text("The painting: composition_viii")).to_be_visible()
+    assert tab.evaluate("document.documentElement.scrollWidth") <= width
+    wide = """[...document.querySelectorAll('.studio *')]
+        .filter(part => part.getBoundingClientRect().right > innerWidth).map(part => part.outerHTML.slice(0, 200))"""
+    assert tab.evaluate(wide) == []
+    texts = "[...document.querySelectorAll('.thumbnail img')].map(image => image.alt)"
+    assert tab.evaluate(texts).count("The painting: great_wave") == 2
+    grey = "getComputedStyle(document.body).backgroundColor.match(/\\d+/g).slice(0, 3).map(Number)"
+    assert (max(tab.evaluate(grey)) < 64) == (theme == "dark")
+    tab.close(run_before_unload=True)
