@@ -133,6 +133,3 @@ def _bytes(picture, file_format, **options):
     file = io.BytesIO()
     picture.save(file, file_format, **options)
     return file.getvalue()
-
-
-BLANK = _bytes(Image.new("L", (1, 1)), "PNG")  # a page cannot show a picture of no bytes

@@ -4,6 +4,7 @@ In a notebook it is the output of a cell; `make studio` serves notebooks/studio.
 answers clicks, another paints. All that a page knows is in its own `Studio`, so two pages never meet.
 """
 
+import functools
 import html
 import importlib
 import threading
@@ -16,7 +17,7 @@ import ipywidgets as widgets
 from tqdm import tqdm
 
 from nst_keras.__main__ import film_into
-from nst_keras.files import BLANK, Uploads, curves, gif, jpeg, link, png
+from nst_keras.files import Uploads, curves, gif, jpeg, link, png
 from nst_keras.pictures import BUNDLED, fitted_shape, open_picture, pixels_of, shape_of
 from nst_keras.progress import work
 from nst_keras.recipe import Recipe, plan_stages, remaining_stages
@@ -80,7 +81,7 @@ class Studio:
         self.size, self.steps = number("size", step=16), number("steps")
         self.colours = self.watched(widgets.Dropdown(options=COLOURS, index=0, description="colours", **_wide("20rem")))
         self.photo, photo = self.chooser("content", "photo", FIRST_PHOTO)
-        self.painting_box, self.ends = widgets.VBox(), [_box("thumbnail"), _box("thumbnail")]
+        self.painting_box, self.ends = widgets.VBox(), [_html(name="thumbnail"), _html(name="thumbnail")]
         add = _button("Add a painting", self.add_painting)
         self.paint = _button("Paint", self.start, button_style="primary")
         self.stop = _button("Stop", self.asked_to_stop.set, disabled=True)
@@ -88,13 +89,12 @@ class Studio:
         self.make_film = _button("Make a film", lambda: self.in_background(self.save_film), disabled=True)
         self.message, self.download, self.film_link, self.code = (widgets.HTML() for _ in range(4))
         self.bar = widgets.FloatProgress(min=0, max=1, **_wide("20rem"))
-        self.picture, self.curves = (widgets.Image(value=BLANK) for _ in range(2))
-        texts = {"picture": "The picture that is being painted", "curves": "The losses over the steps"}
-        for shown, (name, text) in zip((self.picture, self.curves), texts.items(), strict=True):
-            shown.add_class(name).tooltip = text
+        self.picture, self.curves = (widgets.Image() for _ in range(2))
+        for shown, name in ((self.picture, "picture"), (self.curves, "curves")):  # a tooltip would break their view
+            shown.add_class(name)
             shown.layout.display = "none"  # until there is one
-        left = [_heading("Photo"), photo, _heading("Paintings"), self.painting_box, add]
-        left += [_heading("How much of the painting"), _row(self.ends[0], self.beta, self.ends[1], name="ends")]
+        left = [_html("<h3>Photo</h3>"), photo, _html("<h3>Paintings</h3>"), self.painting_box, add]
+        left += [_html("<h3>How much of the painting</h3>"), _row(self.ends[0], self.beta, self.ends[1], name="ends")]
         left += [_row(self.size, self.steps), self.colours]
         right = [_row(self.paint, self.stop, self.go_on), self.message, self.bar, self.picture]
         right += [_row(self.download, self.make_film, self.film_link), self.curves]
@@ -113,7 +113,7 @@ class Studio:
         options = names if first else {"everywhere": None, **names}
         dropdown = widgets.Dropdown(options=options, index=list(options.values()).index(first), **_wide("12rem"))
         dropdown.description, dropdown.tooltip = "" if first else what, what
-        thumbnail = _box("thumbnail")
+        thumbnail = _html(name="thumbnail")
 
         def take(change):
             for file in change["new"]:
@@ -269,6 +269,7 @@ class Studio:
                 recipe=replace(turned, init=start),
                 initial_step=done,
                 callbacks=[self.film, self.watch(turned, remaining_stages(plan, done))],
+                vgg16=_network(),
                 verbose=0,
             )
             turned = replace(turned, style_weight=self.style_weight())
@@ -322,6 +323,13 @@ class Studio:
         self.say("The film is ready.")
 
 
+@functools.cache  # it is never changed: a turned β and other pages need not load it again
+def _network():
+    from nst_keras import load_vgg16
+
+    return load_vgg16()
+
+
 def _wide(width):
     return {"layout": widgets.Layout(width=width), "style": {"description_width": "auto"}}
 
@@ -332,12 +340,8 @@ def _button(words, action, width=None, **options):
     return button
 
 
-def _heading(words):
-    return widgets.HTML(f"<h3>{words}</h3>")
-
-
-def _box(name):
-    return widgets.HTML().add_class(name)
+def _html(text="", name="text"):
+    return widgets.HTML(text).add_class(name)
 
 
 def _row(*children, name="row"):
