@@ -505,13 +505,14 @@ def saved_by(tab, words):
 
 
 def test_two_pages_do_not_disturb_each_other_and_a_closed_one_ends_its_run(context, server):
+    before = server.kernels()
     pages = [open_studio(context, server) for _ in range(2)]
     for page, size in zip(pages, (48, 32), strict=True):
         set_to(page, size=size, steps=2000)
         button(page, "Paint").click()
     for page, shown in zip(pages, ("48×32 pixels", "32×21 pixels"), strict=True):
         says(page, shown)
-    kernels = server.kernels()
+    kernels = [kernel for kernel in server.kernels() if kernel not in before]
     pages[0].close(run_before_unload=True)
     gone, alive = wait_for_one(kernels)
     assert len(gone) == 1
