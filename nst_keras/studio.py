@@ -242,10 +242,6 @@ class Studio:
         """Paint until the steps are done or Stop is pressed; when β is turned, go on with the picture at hand."""
         from nst_keras import colours, transfer_style
 
-        if not going_on:
-            self.latest, self.image, self.frames, self.records = None, None, [], []
-            self.film = film_into(self.frames, lambda image: self.finished(image))
-        self.download.value = self.film_link.value = ""
         photo, size = open_picture(self.uploads.source(settings.photo)), settings.recipe.size
         styles = [
             replace(one, image=self.uploads.source(one.image), region=self.uploads.source(one.region))
@@ -258,21 +254,21 @@ class Studio:
         if settings.colours == "match_colours":
             styles = [replace(style, image=colours.match_colours(style.image, photo)) for style in styles]
         plan = plan_stages(*fitted_shape(*shape_of(photo), size), settings.recipe.steps)
-        turned = settings.recipe
+        turned, at_hand = settings.recipe, self.latest if going_on else None
         while turned:
-            self.painted = settings = replace(settings, recipe=turned)
-            step, start = self.latest or (0, turned.init)
+            settings = replace(settings, recipe=turned)
+            step, start = at_hand or (0, turned.init)
             done = step if step < turned.steps else turned.steps - plan[-1][2]  # it was finished: the last size again
             image, history = transfer_style(
                 photo,
                 styles,
                 recipe=replace(turned, init=start),
                 initial_step=done,
-                callbacks=[self.film, self.watch(turned, remaining_stages(plan, done))],
+                callbacks=self.watch(settings, remaining_stages(plan, done), new=not at_hand),
                 vgg16=_network(),
                 verbose=0,
             )
-            turned = replace(turned, style_weight=self.style_weight())
+            turned, at_hand = replace(turned, style_weight=self.style_weight()), self.latest
             if self.asked_to_stop.is_set() or turned == settings.recipe:
                 turned = None
         self.image = self.finished(image)
@@ -281,7 +277,7 @@ class Studio:
         self.download.value = link("png", png(self.image, settings), settings, "Download the picture")
         self.say(ENDS[history.params["stopped"]].format(self.latest[0]))
 
-    def watch(self, recipe, stages):
+    def watch(self, settings, stages, new):
         """A callback that shows how far the run is, and ends it where the page asks for that."""
         from nst_keras import StopTransfer
 
@@ -292,7 +288,13 @@ class Studio:
         def callback(step, losses, image):
             nonlocal painted, start, next_picture, next_curves
             height, width = image.shape[1:3]
+            if not start:  # only now: had the settings been refused, the picture at hand would still be there
+                self.painted, self.download.value, self.film_link.value = settings, "", ""
+                if new:
+                    self.image, self.frames, self.records = None, [], []
+                    self.film = film_into(self.frames, lambda image: self.finished(image))
             self.latest = step, image
+            self.film(step, losses, image)
             self.records.append(losses | {"size": max(height, width)})
             now, painted = time.monotonic(), painted + work(height, width)
             start = start or (now, painted)  # before the first step TensorFlow makes ready
@@ -302,11 +304,11 @@ class Studio:
                 self.bar.value = painted / total
                 left = (now - start[0]) / max(1, painted - start[1]) * (total - painted)
                 left = f", {tqdm.format_interval(left)} left" if left else ""
-                self.say(f"Step {step} of {recipe.steps}, {width}×{height} pixels{left}")
+                self.say(f"Step {step} of {settings.recipe.steps}, {width}×{height} pixels{left}")
             if now >= next_curves and len(self.records) > 1:
                 self.curves.value, self.curves.layout.display = curves(self.records), None
                 next_curves = time.monotonic() + SECONDS_BETWEEN_CURVES
-            if self.asked_to_stop.is_set() or self.style_weight() != recipe.style_weight:
+            if self.asked_to_stop.is_set() or self.style_weight() != settings.recipe.style_weight:
                 raise StopTransfer
 
         return callback

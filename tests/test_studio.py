@@ -169,7 +169,11 @@ def test_a_run_shows_its_picture_its_losses_and_a_download_and_goes_on(page):
     paint(page, "make_film")
     assert page.message.value == "The film is ready."
     assert 'download="summer_palace_great_wave.gif"' in page.film_link.value
-    page.beta.value = 0.5
+    page.size.value = 65535  # refused, and the picture at hand is still there
+    paint(page)
+    assert "GB of memory" in page.message.value
+    assert "download=" in page.download.value
+    page.size.value, page.beta.value = 32, 0.5
     paint(page, "go_on")
     assert len(page.records) == 4
     assert page.painted.recipe.style_weight == 0.5
@@ -196,8 +200,8 @@ def stopping(page, watch, step):
         if number == step:
             page.stop.click()
 
-    def both(*arguments):
-        shown = watch(*arguments)
+    def both(*arguments, **named):
+        shown = watch(*arguments, **named)
         return lambda *seen: (stop(*seen), shown(*seen))
 
     return both
@@ -207,11 +211,13 @@ def test_beta_turned_while_it_paints_goes_on_from_the_picture_at_hand(page):
     page.steps.value = 8
     watch, seen = page.watch, []
 
-    def turning(recipe, stages):
-        shown = watch(recipe, stages)
+    def turning(settings, stages, new):
+        shown = watch(settings, stages, new)
 
         def callback(step, losses, image):
-            seen.append((recipe.style_weight, losses["total_loss"], losses["content_loss"], losses["style_loss"]))
+            seen.append(
+                (settings.recipe.style_weight, losses["total_loss"], losses["content_loss"], losses["style_loss"])
+            )
             if len(seen) == 4:
                 page.beta.value = 1.0
             shown(step, losses, image)
@@ -299,12 +305,11 @@ def test_a_painting_that_is_chosen_twice_is_answered(page):
     assert [style.region for style in page.settings().styles] == ["summer_palace_sky", "summer_palace_ground"]
 
 
-def test_sizes_that_do_not_work_are_answered(page):
-    for size, answer in ((65535, "GB of memory"), (8, "need at least 16 on every side. Choose a size from 24")):
-        page.size.value = size
-        paint(page)
-        assert answer in page.message.value
-        assert (page.paint.disabled, page.stop.disabled, page.go_on.disabled) == (False, True, True)
+def test_a_size_that_is_too_small_is_answered(page):
+    page.size.value = 8
+    paint(page)
+    assert "need at least 16 on every side. Choose a size from 24" in page.message.value
+    assert (page.paint.disabled, page.stop.disabled, page.go_on.disabled) == (False, True, True)
 
 
 def test_a_mask_of_another_shape_is_answered_by_its_name(page):
@@ -335,8 +340,7 @@ def test_a_run_that_breaks_off_says_why_and_keeps_its_picture(page, monkeypatch,
     def breaks_off(*pictures, callbacks, **knobs):
         losses = dict.fromkeys(("total_loss", "content_loss", "style_loss"), 1.0)
         for step in (1, 2):
-            for callback in callbacks:
-                callback(step, losses, load_image("cat", 32))
+            callbacks(step, losses, load_image("cat", 32))
         return load_image("cat", 32), SimpleNamespace(params={"stopped": stopped})
 
     monkeypatch.setattr(nst_keras, "transfer_style", breaks_off)
@@ -385,7 +389,7 @@ def server(tmp_path_factory):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    [command] = re.findall(r"^\t\$\(BIN\)/python (-m voila .+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    [command] = re.findall(r"^\t\$\(BIN\)/python (-m voila .+)$", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
     paths = {"PYTHONPATH": str(Path(nst_keras.__file__).parents[1]), "JUPYTER_DATA_DIR": str(folder)}
     with open(folder / "log", "w") as log:
         server = subprocess.Popen(
@@ -457,8 +461,13 @@ def says(tab, text):
     expect(tab.get_by_text(text).first).to_be_visible(timeout=60_000)
 
 
+def files_of_the_project():
+    paths = {path for folder in (ROOT, ROOT / "notebooks") for path in folder.iterdir()}
+    return {path for path in paths if not path.name.startswith(".coverage")}
+
+
 def test_choose_upload_paint_stop_go_on_and_download(context, server):
-    before = {path for folder in (ROOT, ROOT / "notebooks") for path in folder.iterdir()}
+    before = files_of_the_project()
     tab = open_studio(context, server)
     for name, content, answer in BAD_FILES.values():
         send(tab, 0, name, content)
@@ -495,7 +504,7 @@ def test_choose_upload_paint_stop_go_on_and_download(context, server):
     assert tab.errors == []
     outside = [address for address in context.asked if not address.startswith((server.address, "data:", "blob:"))]
     assert set(outside) <= set(context.refused)  # Voilà's two icon style sheets: the browser does not ask for them
-    assert {path for folder in (ROOT, ROOT / "notebooks") for path in folder.iterdir()} == before
+    assert files_of_the_project() == before
 
 
 def saved_by(tab, words):
