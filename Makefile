@@ -36,6 +36,9 @@ site: $(VENV)/installed
 lab: $(VENV)/installed
 	$(BIN)/jupyter lab notebooks
 
+# voila.json says: files of up to 500 MB come through; the page may ask no other machine for anything; a kernel that
+# nobody looks at ends after ten minutes. A page that is closed ends its own at once, but Voilà says so without the token
+# that Jupyter wants to see, so it must not ask for one. Only a kernel whose random name is known can be ended that way.
 studio: $(VENV)/installed
 	$(BIN)/python -m voila notebooks/studio.ipynb
 

@@ -199,7 +199,7 @@ class Studio:
         if self.paintings:
             with self.answering():
                 settings = self.settings()
-                parts = {"In Python:": settings.python(), "In a terminal:": settings.command()}
+                parts = {"In Python (a click selects it):": settings.python(), "In a terminal:": settings.command()}
                 self.code.value = "".join(f"{title}<pre>{html.escape(code)}</pre>" for title, code in parts.items())
                 self.ends[0].value = self.uploads.thumbnail(settings.photo, "photo")
                 self.ends[1].value = self.uploads.thumbnail(settings.styles[0].image, "painting")
