@@ -174,7 +174,7 @@ def test_a_hint_never_shows_the_solution(name, hint, function):
         ("check_content_gradient", "before - content where before is positive"),
         ("check_gradient_step", "image-rate*gradient, then clip"),
         ("check_layer_style_loss", "sum((G - A)**2) / 4"),
-        ("check_weighted_sum", "(weights * losses).sum()"),
+        ("check_layer_shares", "products / products.sum()"),
         ("check_balanced_weights", "inverse / inverse.sum()"),
         ("check_balanced_weights", "w = 1 / losses"),
         ("check_total_loss", "α * content + β * style"),

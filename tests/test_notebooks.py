@@ -104,7 +104,7 @@ def test_nearly_all_printed_outputs_are_compared_and_the_rest_say_why(notebook):
 
 # Notebooks of the course's second edition: numbers that a reader can see, and questions.
 LESSONS = ["01_features", "02_gram_matrix", "03_content_loss", "04_style_loss", "05_total_loss", "06_training_loop"]
-SOLUTIONS = ["solutions/01_solutions", "solutions/02_solutions", "solutions/03_solutions"]
+SOLUTIONS = [f"solutions/{number:02}_solutions" for number in (1, 2, 3, 4)]
 
 
 @pytest.mark.parametrize("name", [*LESSONS, *SOLUTIONS])

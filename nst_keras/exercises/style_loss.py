@@ -6,8 +6,8 @@ from nst_keras import losses
 from nst_keras.exercises.check import Exercise, by_position, small_features
 
 
-def _weighted_sum(layer_losses, weights):
-    return np.sum(weights * layer_losses)
+def _layer_shares(layer_losses, weights):
+    return weights * layer_losses / np.sum(weights * layer_losses)
 
 
 def _balanced_weights(layer_losses):
@@ -86,9 +86,9 @@ check_layer_style_loss = Exercise(
     ),
 )
 
-check_weighted_sum = Exercise(
-    "weighted_sum",
-    _weighted_sum,
+check_layer_shares = Exercise(
+    "layer_shares",
+    _layer_shares,
     {
         "two layers": (np.array([4, 10], np.float32), np.array([0.5, 2], np.float32)),
         "one layer switched off": (np.array([3, 5, 8], np.float32), np.array([0.75, 0, 0.25], np.float32)),
@@ -96,21 +96,26 @@ check_weighted_sum = Exercise(
     },
     (
         (
-            "every layer counts the same in your sum. Use the weights.",
-            lambda layer_losses, weights: np.sum(layer_losses),
-        ),
-        ("this is the plain mean of the losses. Use the weights.", lambda layer_losses, weights: np.mean(layer_losses)),
-        (
-            "you divided by the sum of the weights. The article takes the weights as they are.",
-            lambda layer_losses, weights: np.average(layer_losses, weights=weights),
+            "these are the shares with equal weights. Use the weights you get.",
+            lambda layer_losses, weights: layer_losses / np.sum(layer_losses),
         ),
         (
-            "the products are right. Add them up instead of averaging them.",
-            lambda layer_losses, weights: np.mean(weights * layer_losses),
+            "these are the shares of the weights. The losses have a say, too.",
+            lambda layer_losses, weights: weights / np.sum(weights),
         ),
         (
-            "the products are right, but the result should be one number: their sum.",
+            "these are what the layers add to the style loss, but they don't sum to 1.",
             lambda layer_losses, weights: weights * layer_losses,
+            lambda layer_losses, weights: weights * layer_losses / np.sum(layer_losses),
+            lambda layer_losses, weights: weights * layer_losses / np.sum(weights),
+        ),
+        (
+            "this is the style loss itself, one number. Which share of it comes from each layer?",
+            lambda layer_losses, weights: np.sum(weights * layer_losses),
+        ),
+        (
+            "right, but in percent. Return fractions, which sum to 1.",
+            lambda layer_losses, weights: 100 * _layer_shares(layer_losses, weights),
         ),
     ),
 )
