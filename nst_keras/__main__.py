@@ -12,8 +12,8 @@ from pathlib import Path
 from nst_keras.checkpoints import Checkpoint, fingerprint, path_beside
 from nst_keras.pictures import BUNDLED, SIZE, check_output_path, find_picture, open_picture, shape_of
 from nst_keras.progress import SafeStream
-from nst_keras.ranges import guess, short
-from nst_keras.recipe import OPTIMIZERS, Recipe, check_layers, check_sides, layer_weights, smallest_side
+from nst_keras.ranges import WholeNumber, guess, short
+from nst_keras.recipe import LEAST_TILE, OPTIMIZERS, Recipe, check_layers, check_sides, layer_weights, smallest_side
 from nst_keras.styles import SCALE, SHARE, Style, open_style
 
 GIF_FRAMES = 60
@@ -36,21 +36,18 @@ class Parser(argparse.ArgumentParser):
         SafeStream(file or sys.stderr).write(message)
 
 
-def number(convert, allowed, otherwise=""):
-    """A converter for argparse: the text as a number, if the range allows it."""
+def number(convert, allowed, **words):
+    """A converter for argparse: the text as a number, if the range allows it, or as what one of the words means."""
 
     def parse(text):
+        if text in words:
+            return words[text]
         with suppress(ValueError):
             if (value := convert(text)) in allowed:
                 return value
-        raise argparse.ArgumentTypeError(f"must be {allowed}{otherwise}, not {short(text, 40)!r}")
+        raise argparse.ArgumentTypeError(f"must be {' or '.join((str(allowed), *words))}, not {short(text, 40)!r}")
 
     return parse
-
-
-def size(text):
-    """Turn "400" into 400, and "original" into None."""
-    return None if text == "original" else number(int, SIZE, " or original")(text)
 
 
 def mask(text):
@@ -82,7 +79,8 @@ def layers(text):
 
 # How the knobs of a recipe that are no numbers are written.
 OPTIONS = {
-    "size": {"type": size, "metavar": "N|original"},
+    "size": {"type": number(int, SIZE, original=None), "metavar": "N|original"},
+    "tile": {"type": number(int, WholeNumber(LEAST_TILE, SIZE.highest), auto="auto"), "metavar": "N|auto"},
     "content_weight": {"metavar": "α"},
     "style_weight": {"metavar": "β"},
     "total_variation_weight": {"metavar": "W"},
@@ -171,6 +169,7 @@ def run(options, recipe):
     check_files(output, gif, options)
     content, styles, recipe = open_pictures(options, recipe)
     arguments = {**asdict(recipe), "weights": options.weights, "pooling": options.pooling}
+    del arguments["tile"]  # the picture is the same
     arguments |= {"shares": [style.share for style in styles], "stroke_scale": [style.scale for style in styles]}
     arguments |= {"match_colours": options.match_colours, "content picture": fingerprint(content)}
     for name, field in (("style", "image"), ("region", "region"), ("style region", "style_region")):

@@ -11,10 +11,9 @@ from math import isfinite, log2
 import numpy as np
 
 from nst_keras._tensorflow import keras, tf
-from nst_keras.recipe import OPTIMIZERS
+from nst_keras.recipe import HISTORY, OPTIMIZERS
 
-# L-BFGS remembers this many steps; its first one, without memory, moves the colours by 5 of 255 grey levels on average.
-HISTORY = 10
+# The first step of L-BFGS, which has no memory yet, moves the colours by 5 of 255 grey levels on average.
 FIRST_STEP = 0.02
 # Where L-BFGS knows nothing of the curvature yet, it goes by a smoothed gradient: this much of the gradient itself, and
 # once each blurred by so many pixels (standard deviation). Else single pixels would move first, and shapes later.
@@ -63,7 +62,7 @@ def gradient_of(objective):
     return evaluate
 
 
-def steps_of(optimizer, evaluate, image, steps, steps_before=0):
+def steps_of(optimizer, evaluate, image, steps, steps_before=0, history=HISTORY):
     """The steps of the chosen optimizer: a generator of (image, losses).
 
     Args:
@@ -72,9 +71,10 @@ def steps_of(optimizer, evaluate, image, steps, steps_before=0):
         image: where to start, shape (1, height, width, 3), values in [0, 1].
         steps: how many at the most.
         steps_before: how many the run has made at smaller sizes: a learning rate schedule goes on from there.
+        history: how many steps L-BFGS remembers.
     """
     if optimizer == "lbfgs":
-        return lbfgs(evaluate, image, steps)
+        return lbfgs(evaluate, image, steps, history)
     if optimizer == "adam":
         optimizer = keras.optimizers.Adam(learning_rate=ADAM_RATE)
     return keras_steps(optimizer, evaluate, image, steps, steps_before)
@@ -86,7 +86,7 @@ def check_optimizer(optimizer):
         raise ValueError(f'optimizer is "lbfgs", "adam" or a keras.optimizers.Optimizer, not {optimizer!r}.')
 
 
-def lbfgs(evaluate, image, steps):
+def lbfgs(evaluate, image, steps, history=HISTORY):
     """L-BFGS (Nocedal and Wright 2006, "Numerical Optimization", section 7.2) on pixels kept in [0, 1].
 
     Args, yields: as `steps_of`. Ends before its steps are done where no step downhill lowers the loss.
@@ -118,7 +118,7 @@ def lbfgs(evaluate, image, steps):
             continue
         gradient_change = new_gradient - gradient
         if _dot(change, gradient_change) > 0:  # else there is no positive curvature: skip the pair
-            pairs = [*pairs[1 - HISTORY :], (change, gradient_change)]
+            pairs = [*pairs[1 - history :], (change, gradient_change)]
         image, losses, gradient = candidate, new_losses, new_gradient
         steps -= 1
         yield image, losses

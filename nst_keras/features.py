@@ -167,7 +167,8 @@ class FeatureExtractor:
 
     Args:
         layers: names of layers, or one name. The network runs no deeper than the deepest of them.
-            `extractor.spacing` tells for each how many pixels apart its positions are.
+            `extractor.spacing` tells for each how many pixels apart its positions are, `extractor.reach` how far
+            beyond its own pixels a position of the deepest looks.
         vgg16: a model from `load_vgg16`; None loads the bundled one.
 
     Raises:
@@ -192,6 +193,8 @@ class FeatureExtractor:
         self.model = keras.Model(vgg16.input, outputs)
         self.smallest_side = smallest_side(self.layers, names)
         self.spacing = {layer: smallest_side((layer,), names) for layer in self.layers}
+        seen_on_the_way = names[: 1 + max(names.index(layer) for layer in self.layers)]
+        self.reach = sum(smallest_side((layer,), names) for layer in seen_on_the_way if "conv" in layer)
         for layer in self.model.layers[1:]:
             if _too_coarse(layer.dtype_policy.name):
                 raise ValueError(

@@ -1,27 +1,59 @@
 """How much memory a picture needs, and how much there is."""
 
 from contextlib import suppress
+from math import sqrt
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 
-from nst_keras.recipe import MARGIN
+from nst_keras.pictures import SIZE
+from nst_keras.recipe import HISTORY, LEAST_TILE, MARGIN
 
 # Peak bytes per pixel, by bytes per number in VGG16: what it keeps for the gradient, and L-BFGS's recent steps.
 # Measured at 1024×683 and 2048×1367 pixels in 16 and 32 bits; for 64 bits twice that.
 BYTES_PER_PIXEL = {2: 2300, 4: 2700, 8: 5400}
+# In tiles only a tile has features. Per pixel of the whole: what a step of L-BFGS remembers, two images of three
+# float32 each, and the image, its gradient, what L-BFGS makes of them, and the content's features at block4_conv2.
+REMEMBERED_BYTES, IMAGE_BYTES = 24, 210
+LEAST_HISTORY = 3
 
 
-def check_memory(height, width, number_bytes):
-    """Refuse a picture that needs more memory than is free; the message names the size that would fit."""
-    needed = BYTES_PER_PIXEL[number_bytes] * (height + 2 * MARGIN) * (width + 2 * MARGIN)
-    free = free_memory()
-    if needed > free:
-        largest = int(max(height, width) * (free / needed) ** 0.5)
-        raise MemoryError(
-            f"A picture of {width}×{height} pixels needs about {needed / 1e9:.1f} GB of memory, and "
-            f"{free / 1e9:.1f} GB are free. size={largest} would fit."
-        )
+class Plan(NamedTuple):
+    """How a picture is computed: the side of a tile in pixels, how many steps L-BFGS remembers, and why."""
+
+    tile: int
+    history: int
+    why: str
+
+
+WHOLE = Plan(SIZE.highest, HISTORY, "")
+
+
+def plan_memory(height, width, extractor, tile):
+    """Whole, or in tiles, so that it fits into the free memory; see `Recipe`.
+
+    Raises:
+        MemoryError: if it fits in no way; the message names the size that would.
+    """
+    area, free = (height + 2 * MARGIN) * (width + 2 * MARGIN), free_memory()
+    feature_bytes = BYTES_PER_PIXEL[extractor.number_bytes]
+    needed = feature_bytes * area
+    why = f"{width}×{height} pixels need about {needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free"
+    if tile == "auto" and needed <= free:
+        return WHOLE
+    for history in range(HISTORY, LEAST_HISTORY - 1, -1):
+        left = max(0, free - (IMAGE_BYTES + history * REMEMBERED_BYTES) * area)
+        largest = int(sqrt(left / feature_bytes)) - 2 * extractor.reach
+        if largest >= (LEAST_TILE if tile == "auto" else tile):
+            return Plan(largest if tile == "auto" else tile, history, why)
+    least = feature_bytes * (LEAST_TILE + 2 * extractor.reach) ** 2
+    in_tiles = max(0, free - least) / ((IMAGE_BYTES + LEAST_HISTORY * REMEMBERED_BYTES) * area)
+    fits = int(max(height, width) * sqrt(max(in_tiles, free / needed)))
+    tiles = "the smallest tiles" if tile == "auto" else f"tiles of {tile} pixels"
+    raise MemoryError(
+        f"{why}: too little even for {tiles}. size={fits} would fit{', or smaller tiles' * (tile != 'auto')}."
+    )
 
 
 def free_memory(root="/"):

@@ -100,12 +100,12 @@ def objective_of(extractor, content, styles, recipe):
     content_features = {layer: content_features[layer] for layer in recipe.content_layers}
     style_targets = []
     for style in styles:
-        features, mask = extractor(style.image), _masks(style.style_region, style.image, extractor)
+        features, mask = extractor(style.image), masks_of(style.style_region, style.image, extractor)
         style_targets.append(
             {layer: losses.mean_gram_matrix(features[layer], mask.get(layer)) for layer in recipe.style_layers}
         )
-    shares, regions = _shares_and_regions(styles)
-    masks = [_masks(region, content, extractor) for region in regions]
+    shares, regions = shares_and_regions(styles)
+    masks = [masks_of(region, content, extractor) for region in regions]
 
     def objective(image):
         sums = measure(image, extractor(image), content_features, recipe.style_layers, masks)
@@ -114,7 +114,7 @@ def objective_of(extractor, content, styles, recipe):
     return objective
 
 
-def _shares_and_regions(styles):
+def shares_and_regions(styles):
     """For every style a factor of its loss, and how much it counts at every pixel, as an image (None: 1 everywhere).
 
     Where regions overlap, each counts by its share of them: s_k m_k / Σ s_j m_j. Grey regions together count as much
@@ -129,7 +129,7 @@ def _shares_and_regions(styles):
     return [1.0] * len(styles), [tf.math.divide_no_nan(one, sum(shared)) * reach for one in shared]
 
 
-def _masks(region, image, extractor):
+def masks_of(region, image, extractor):
     """A mask of an image, averaged down to the positions of every layer, {layer: (1, h, w, 1)}; {} without a mask.
 
     Each position gets the mean of the pixels that the poolings of the network have put together in it.

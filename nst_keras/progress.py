@@ -35,6 +35,7 @@ class ProgressBar:
     def __init__(self, stages, verbose):
         if verbose not in (0, 1):
             raise ValueError(f"verbose is 1 for a progress bar or 0 for none, not {verbose!r}.")
+        self.last = "the first step"
         self.bar = tqdm(
             total=sum(steps * work(height, width) for height, width, steps in stages),
             bar_format="{percentage:3.0f} % {bar:10} {elapsed}, {remaining} left{postfix}",
@@ -53,8 +54,18 @@ class ProgressBar:
     def update(self, step, losses, image):
         height, width = image.shape[1:3]
         values = (f"{name} {losses[name + '_loss']:.3g}" for name in ("total", "content", "style"))
-        self.bar.set_postfix_str(f"{width}×{height} step {step}: {', '.join(values)}", refresh=False)
+        self.last = f"{width}×{height} step {step}: {', '.join(values)}"
+        self.bar.set_postfix_str(self.last, refresh=False)
         self.bar.update(work(height, width))
+
+    def show_tile(self, number, count):
+        """A step in tiles takes long: show that it gets on."""
+        self.bar.set_postfix_str(f"{self.last}; tile {number} of {count}", refresh=False)
+        self.bar.update(0)
+
+    def say(self, text):
+        if not self.bar.disable:
+            self.bar.write(text, file=self.bar.fp)
 
 
 def work(height, width):

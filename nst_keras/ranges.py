@@ -22,6 +22,19 @@ class WholeNumber:
 
 
 @dataclass(frozen=True)
+class WholeNumberOr(WholeNumber):
+    """Something else, or the whole numbers from `lowest` to `highest`: `None in WholeNumberOr(1, 5, None)`."""
+
+    otherwise: object
+
+    def __contains__(self, value):
+        return value is self.otherwise or value == self.otherwise or super().__contains__(value)
+
+    def __str__(self):
+        return f"{super().__str__()}, or {self.otherwise!r}"
+
+
+@dataclass(frozen=True)
 class Number:
     """The numbers from `lowest` to `highest`: `0.5 in Number(0.1, 10)`."""
 
@@ -44,16 +57,6 @@ class Weight(Number):
 
     def __str__(self):
         return f"0 or {super().__str__()}"
-
-
-class OptionalWholeNumber(WholeNumber):
-    """None, or the whole numbers from `lowest` to `highest`: `None in OptionalWholeNumber(1, 5)`."""
-
-    def __contains__(self, value):
-        return value is None or super().__contains__(value)
-
-    def __str__(self):
-        return f"{super().__str__()}, or None"
 
 
 def check(name, value, allowed):

@@ -7,7 +7,7 @@ from math import ceil
 import numpy as np
 
 from nst_keras.pictures import SIZE, fitted_shape
-from nst_keras.ranges import OptionalWholeNumber, Weight, WholeNumber, check, guess
+from nst_keras.ranges import Weight, WholeNumber, WholeNumberOr, check, guess
 
 #: Whose features are the content, unless a recipe says otherwise.
 CONTENT_LAYERS = ("block4_conv2",)
@@ -31,6 +31,8 @@ NOISE_CONTRAST = 0.02
 SMALLEST_SIDE = 40
 STAGE_GROWTH = 2
 STAGE_STEPS = 0.45
+HISTORY = 10  # steps that L-BFGS remembers
+LEAST_TILE = 64  # in pixels; around its own a tile sees about as many again on each side
 # A resumed run has lost the memory of L-BFGS, and the canvas around the picture. Its loss would end up to 22 % above
 # that of a run without a break; repeating this many steps of the stage closes the gap.
 REPEATED = 15
@@ -60,6 +62,9 @@ class Recipe:
         coarse_to_fine: start small and enlarge stage by stage; False runs all steps at full size.
         seed: of the noise. The same seed on the same machine gives the same picture; on a GPU only after
             `tf.config.experimental.enable_op_determinism()`.
+        tile: side in pixels of the tiles in which a picture is computed that is larger than that. The losses and the
+            gradient are the same but for rounding; it takes less memory, and more time. "auto" computes the whole
+            picture at once where memory allows, and else makes the tiles as large as it does.
 
     Raises:
         ValueError: if a value makes no sense, in one sentence that says what it may be. What only Keras, the network or
@@ -71,7 +76,7 @@ class Recipe:
         {'block1_conv1': 0.5, 'block2_conv1': 0.5}
     """
 
-    size: int = _knob(400, "longer side in pixels", OptionalWholeNumber(SIZE.lowest, SIZE.highest))
+    size: int = _knob(400, "longer side in pixels", WholeNumberOr(SIZE.lowest, SIZE.highest, None))
     content_weight: float = _knob(1.0, "how much the content counts", WEIGHT)
     style_weight: float = _knob(0.15, "how much the style counts", WEIGHT)
     total_variation_weight: float = _knob(0.0, "how much smoothness counts", WEIGHT)
@@ -82,6 +87,9 @@ class Recipe:
     steps: int = _knob(200, "over all stages together", WholeNumber(1, 10**9))
     coarse_to_fine: bool = _knob(True, "start small and enlarge, or run at full size only")
     seed: int = _knob(0, "of the noise", WholeNumber(0, 2**32 - 1))
+    tile: object = _knob(
+        "auto", "side of the tiles of a large picture", WholeNumberOr(LEAST_TILE, SIZE.highest, "auto")
+    )
 
     def __post_init__(self):
         for knob in fields(self):

@@ -8,12 +8,13 @@ from nst_keras._tensorflow import keras, tf
 from nst_keras.descent import NotFinite, check_optimizer, gradient_of, steps_of
 from nst_keras.features import FeatureExtractor
 from nst_keras.images import image_of, load_image, noise_image, resize_image
-from nst_keras.memory import check_memory
+from nst_keras.memory import WHOLE, plan_memory
 from nst_keras.objective import objective_of
 from nst_keras.pictures import fitted_shape, name_of, open_picture, shape_of
 from nst_keras.progress import ProgressBar
 from nst_keras.ranges import WholeNumber, check
 from nst_keras.recipe import (
+    HISTORY,
     MARGIN,
     NOISE_CONTRAST,
     Recipe,
@@ -24,6 +25,7 @@ from nst_keras.recipe import (
     smallest_size,
 )
 from nst_keras.styles import open_style, styles_from
+from nst_keras.tiles import tiled_gradient, tiles_of
 
 
 class StopTransfer(Exception):
@@ -72,7 +74,7 @@ def transfer_style(content, style, *, recipe=None, initial_step=0, callbacks=(),
 
     Raises:
         ValueError: if an argument makes no sense; TypeError: if there is no keyword of that name; FileNotFoundError:
-            if a picture is missing; MemoryError: if `size` is more than the free memory allows.
+            if a picture is missing; MemoryError: if `size` is more than the free memory allows, even in tiles.
 
     Source:
         Gatys, Ecker, Bethge (2015), section 4; Gatys et al. (2017, arXiv 1611.07865), section 6, for coarse to fine.
@@ -89,15 +91,21 @@ def transfer_style(content, style, *, recipe=None, initial_step=0, callbacks=(),
     extractor = FeatureExtractor(recipe.content_layers | recipe.style_layers, vgg16)
     picture, name = open_picture(content), name_of(content, "The content image")
     recipe = replace(recipe, size=recipe.size or max(shape_of(picture)))
-    content = _image_at_size(picture, name, recipe.size, extractor)
-    styles = [_style_at_size(style, shape_of(picture), recipe.size, extractor) for style in styles_from(style)]
+    content = _image_at_size(picture, name, recipe.size, recipe.tile, extractor)
+    styles = [_style_at_size(style, shape_of(picture), recipe, extractor) for style in styles_from(style)]
+    images = content, *(style.image for style in styles)
+    plan = min(plan_memory(*image.shape[1:3], extractor, recipe.tile) for image in images)
     shape = tuple(content.shape[1:3])
     stages = remaining_stages(plan_stages(*shape, recipe.steps, recipe.coarse_to_fine), initial_step)
     start = image = _starting_image(recipe, content, stages[0][:2])
     steps, records, stopped = [], [], None
     with ProgressBar(stages, verbose) as progress:
+        if plan != WHOLE:
+            progress.say(_in_tiles(plan, shape, extractor))
         try:
-            for step, losses, image in paint(extractor, content, styles, start, stages, recipe):
+            for step, losses, image in paint(
+                extractor, content, styles, start, stages, recipe, plan, progress.show_tile
+            ):
                 steps.append(step)
                 records.append({**losses, "size": max(image.shape[1:3])})
                 for callback in (*callbacks, progress.update):
@@ -109,7 +117,7 @@ def transfer_style(content, style, *, recipe=None, initial_step=0, callbacks=(),
         except NotFinite as error:
             stopped, trouble, advice = "diverged", ValueError(error), "Make the weights or the learning rate smaller."
         except tf.errors.ResourceExhaustedError:
-            stopped, trouble, advice = "out of memory", MemoryError("Memory ran out"), "Choose a smaller size."
+            stopped, trouble, advice = "out of memory", MemoryError("Memory ran out"), "Choose a smaller size or tile."
     if stopped in ("diverged", "out of memory"):  # said when the progress bar is closed
         if not records:
             raise type(trouble)(f"{trouble} in the first step. {advice}")
@@ -121,7 +129,7 @@ def transfer_style(content, style, *, recipe=None, initial_step=0, callbacks=(),
     return resize_image(image, shape), _history(steps, records, stages, stopped)
 
 
-def paint(extractor, content, styles, image, stages, recipe):
+def paint(extractor, content, styles, image, stages, recipe, plan=WHOLE, show_tile=None):
     """The run itself: a generator of (step, losses, image), through all stages.
 
     Args:
@@ -131,17 +139,30 @@ def paint(extractor, content, styles, image, stages, recipe):
         image: where to start, of any size.
         stages: [(height, width, steps)], the last stages of the recipe's plan.
         recipe: a `Recipe`.
+        plan: from `plan_memory`; a stage that is larger than its tiles is computed in tiles.
+        show_tile: as in `tiled_gradient`.
     """
     done = recipe.steps - sum(stage_steps for *_, stage_steps in stages)
     for *stage_shape, stage_steps in stages:
         stage_styles = [_style_at_stage(style, stage_shape, extractor.smallest_side) for style in styles]
-        objective = objective_of(extractor, _on_canvas(content, stage_shape), stage_styles, recipe)
+        pictures = extractor, _on_canvas(content, stage_shape), stage_styles, recipe
         canvas = _on_canvas(image, stage_shape)
-        run = steps_of(recipe.optimizer, gradient_of(objective), canvas, stage_steps, steps_before=done)
+        if max(max(picture.shape[1:3]) for picture in (canvas, *(style.image for style in stage_styles))) > plan.tile:
+            evaluate = tiled_gradient(*pictures, plan.tile, show_tile)
+        else:
+            evaluate = gradient_of(objective_of(*pictures))
+        run = steps_of(recipe.optimizer, evaluate, canvas, stage_steps, done, plan.history)
         for step, (canvas, losses) in enumerate(run, start=done + 1):
             image = canvas[:, MARGIN:-MARGIN, MARGIN:-MARGIN]
             yield step, losses, image
         done += stage_steps
+
+
+def _in_tiles(plan, shape, extractor):
+    """What is said of a picture that is painted in tiles."""
+    count = len(tiles_of(*(side + 2 * MARGIN for side in shape), plan.tile, extractor))
+    forgets = f", and L-BFGS remembers {plan.history} steps, not {HISTORY}" if plan.history < HISTORY else ""
+    return f"{plan.why}: painted in {count} tile{'s' * (count > 1)}{forgets}."
 
 
 def _on_canvas(image, shape):
@@ -162,22 +183,22 @@ def _style_at_stage(style, shape, layers_need):
     )
 
 
-def _style_at_size(style, content_shape, size, extractor):
+def _style_at_size(style, content_shape, recipe, extractor):
     """The style with images in place of its pictures."""
-    style = open_style(style, content_shape, size, extractor.smallest_side)
-    style_size = round(max(1, style.scale) * size)
+    style = open_style(style, content_shape, recipe.size, extractor.smallest_side)
+    style_size = round(max(1, style.scale) * recipe.size)
     return replace(
         style,
-        image=_image_at_size(style.image, "The style image", style_size, extractor),
-        region=None if style.region is None else load_image(style.region, size),
+        image=_image_at_size(style.image, "The style image", style_size, recipe.tile, extractor),
+        region=None if style.region is None else load_image(style.region, recipe.size),
         style_region=None if style.style_region is None else load_image(style.style_region, style_size),
     )
 
 
-def _image_at_size(picture, name, size, extractor):
+def _image_at_size(picture, name, size, tile, extractor):
     """The image at this size; refused before it is enlarged, for that alone could fill the memory."""
     check_sides(name, shape_of(picture), size, extractor.smallest_side)
-    check_memory(*fitted_shape(*shape_of(picture), size), extractor.number_bytes)
+    plan_memory(*fitted_shape(*shape_of(picture), size), extractor, tile)
     return image_of(picture, size)
 
 

@@ -16,7 +16,7 @@ PACKAGE = Path(nst_keras.__file__).parent
 # From the ground floor up.
 HOUSE = [
     *("ranges", "pictures", "recipe", "styles", "_tensorflow", "images", "colours", "features", "losses", "objective"),
-    *("descent", "memory", "progress", "training", "plotting", "exercises", "checkpoints", "__main__"),
+    *("descent", "memory", "progress", "tiles", "training", "plotting", "exercises", "checkpoints", "__main__"),
     *("settings", "files", "studio"),
 ]
 WITHOUT_TENSORFLOW = [
