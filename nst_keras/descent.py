@@ -19,6 +19,7 @@ FIRST_STEP = 0.02
 # once each blurred by so many pixels (standard deviation). Else single pixels would move first, and shapes later.
 GRAIN = 0.2
 BLURS = 1, 3
+STRIP = 1024
 TRIALS = 8  # of a step, each half as long as the one before
 ADAM_RATE = 0.02  # 5 of 255 grey levels a step
 LEAST = 1e-30  # a gradient smaller than this is none
@@ -151,13 +152,22 @@ def smoothed(gradient):
     """
     result = GRAIN * gradient
     for sigma in BLURS:
-        down, right = (tf.constant(_bells(side, sigma), gradient.dtype) for side in gradient.shape[1:3])
-        blurred = tf.einsum("ik,bklc->bilc", down, gradient)
-        result += tf.einsum("lj,bilc->bijc", right, blurred)
+        result += _blurred(_blurred(gradient, sigma, 1), sigma, 2)
     return result
 
 
-@functools.lru_cache(maxsize=8)  # every step asks for the same ones
+def _blurred(image, sigma, axis):
+    """Blurred along an axis, in strips, so that the matrix stays small. What is 6 σ away no longer counts."""
+    side, formula, pieces = image.shape[axis], {1: "ki,bklc->bilc", 2: "lj,bilc->bijc"}[axis], []
+    for start in range(0, side, STRIP):
+        first, end = max(0, start - 6 * sigma), min(side, start + STRIP + 6 * sigma)
+        bells = _bells(end - first, sigma)[:, start - first : start - first + STRIP]
+        strip = image[:, first:end] if axis == 1 else image[:, :, first:end]
+        pieces.append(tf.einsum(formula, tf.constant(bells[:, : side - start], image.dtype), strip))
+    return tf.concat(pieces, axis)
+
+
+@functools.lru_cache(maxsize=16)  # every step asks for the same ones
 def _bells(side, sigma):
     """A matrix that blurs along a side: row i holds the normal distribution round position i."""
     away = np.arange(side) - np.arange(side)[:, None]

@@ -94,7 +94,8 @@ def transfer_style(content, style, *, recipe=None, initial_step=0, callbacks=(),
     content = _image_at_size(picture, name, recipe.size, recipe.tile, extractor)
     styles = [_style_at_size(style, shape_of(picture), recipe, extractor) for style in styles_from(style)]
     images = content, *(style.image for style in styles)
-    plan = min(plan_memory(*image.shape[1:3], extractor, recipe.tile) for image in images)
+    plans = [plan_memory(*image.shape[1:3], extractor, recipe.tile) for image in images]
+    plan = next((plan for plan in plans if plan != WHOLE), WHOLE)
     shape = tuple(content.shape[1:3])
     stages = remaining_stages(plan_stages(*shape, recipe.steps, recipe.coarse_to_fine), initial_step)
     start = image = _starting_image(recipe, content, stages[0][:2])

@@ -1,0 +1,130 @@
+import re
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given, strategies as st
+
+from nst_keras import FeatureExtractor, Recipe, Style, load_image, noise_image, transfer_style
+from nst_keras._tensorflow import tf
+from nst_keras.descent import gradient_of
+from nst_keras.memory import WHOLE, plan_memory
+from nst_keras.objective import objective_of
+from nst_keras.recipe import HISTORY, LEAST_TILE
+from nst_keras.tiles import tiled_gradient, tiles_of
+
+GB = 10**9
+SHALLOW = {"content_layers": "block2_conv2", "style_layers": ["block1_conv1", "block2_conv1"]}
+
+
+@pytest.fixture(scope="module")
+def extract(vgg16):
+    recipe = Recipe()
+    return FeatureExtractor(recipe.content_layers | recipe.style_layers, vgg16)
+
+
+def free(monkeypatch, gigabytes):
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=gigabytes * GB))
+
+
+@pytest.mark.parametrize(("size", "regions"), [(96, False), (160, True), (256, True)])
+def test_losses_and_gradient_are_those_of_the_whole_picture(size, regions, extract):
+    """An odd picture, so that the poolings leave rows out; two styles of other sizes, and total variation."""
+    content, image = load_image("summer_palace", 401)[:, :179], noise_image(179, 401, seed=3)
+    sky = load_image("summer_palace_sky", 401)[:, :179] if regions else None
+    half = np.tile(np.linspace(0, 1, 203)[None, None, :, None], (1, 136, 1, 1)).astype(np.float32) if regions else None
+    styles = [
+        Style(load_image("great_wave", 203)[:, :136], region=sky, style_region=half),
+        Style(load_image("poppies", 260), share=0.5),
+    ]
+    assert len(tiles_of(179, 401, size, extract)) > 1
+    pictures = extract, content, styles, Recipe(total_variation_weight=1e7)
+    losses, gradient = gradient_of(objective_of(*pictures))(image)
+    found_losses, found = tiled_gradient(*pictures, size)(image)
+    assert list(found_losses) == list(losses)
+    for name, value in losses.items():
+        assert found_losses[name] == pytest.approx(value, rel=1e-6)
+    assert np.linalg.norm(found - gradient) < 1e-5 * np.linalg.norm(gradient)
+    assert np.abs(found - gradient).max() < 1e-5 * np.abs(gradient).max()  # at a seam too
+
+
+@pytest.mark.parametrize("layer", ["block1_conv1", "block3_conv1", "block4_conv2", "block5_conv1"])
+def test_a_position_looks_as_far_as_the_extractor_says(layer, vgg16):
+    extract = FeatureExtractor(layer, vgg16)
+    spacing, reach = extract.spacing[layer], extract.reach
+    image = noise_image(16, 3 * 16 + 2 * 64, seed=1)  # in a strip that the reach fits in
+    with tf.GradientTape() as tape:
+        tape.watch(image)
+        position = extract(image)[layer][:, :, 80 // spacing]
+    columns = np.flatnonzero(np.abs(tape.gradient(position, image)).max(axis=(0, 1, 3)))
+    first = 80 // spacing * spacing
+    assert columns.min() >= first - reach
+    assert columns.max() < first + spacing + reach
+    assert columns.min() < first - 0.6 * reach or reach < 3  # its outermost pixels hardly count, and may be 0
+
+
+@given(st.integers(16, 700), st.integers(16, 700), st.integers(LEAST_TILE, 300))
+def test_tiles_divide_the_picture_and_see_what_they_need(height, width, size):
+    extractor = SimpleNamespace(smallest_side=16, reach=58)
+    tiles = tiles_of(height, width, size, extractor)
+    owners = np.zeros((height, width), int)
+    for rows, columns in tiles:
+        owners[rows.own(1), columns.own(1)] += 1
+        for strip, length in ((rows, height), (columns, width)):
+            assert strip.start % 16 == strip.first_seen % 16 == 0
+            assert strip.stop == length or strip.stop % 16 == 0
+            assert strip.first_seen == 0 or strip.start - strip.first_seen >= 58
+            assert strip.end_seen == length or strip.end_seen - strip.stop >= 58
+            assert strip.stop - strip.start >= min(length, size // 16 * 16 / 2)
+    assert (owners == 1).all()
+
+
+def test_a_run_in_tiles_is_the_run_of_the_whole_picture(vgg16):
+    """Its first steps: later, L-BFGS makes more of every rounding."""
+    knobs = {"size": 150, "steps": 4, "coarse_to_fine": False, "verbose": 0, "vgg16": vgg16, **SHALLOW}
+    whole, history = transfer_style("summer_palace", "poppies", tile=300, **knobs)
+    tiled, tiled_history = transfer_style("summer_palace", "poppies", tile=64, **knobs)
+    np.testing.assert_allclose(tiled, whole, atol=1e-3)
+    np.testing.assert_allclose(tiled_history.history["total_loss"], history.history["total_loss"], rtol=1e-4)
+
+
+def test_where_memory_allows_the_picture_is_whole(extract, monkeypatch):
+    free(monkeypatch, 2)
+    assert plan_memory(683, 1024, extract, "auto") == WHOLE
+    assert plan_memory(683, 1024, extract, 256).tile == 256
+
+
+def test_where_it_does_not_tiles_are_as_large_as_it_allows_and_then_l_bfgs_forgets(extract, monkeypatch):
+    free(monkeypatch, 4)
+    plan = plan_memory(1366, 2048, extract, "auto")
+    assert plan.history == HISTORY
+    assert 700 < plan.tile < 900  # 4.0 − 2.8 · 0.52 = 2.5 GB are (2 · 58 + 850)² pixels of 2700 bytes
+    tighter = [
+        plan_memory(1366, 2048, extract, "auto") for gigabytes in (2, 1.5, 1.2) if not free(monkeypatch, gigabytes)
+    ]
+    assert all(LEAST_TILE <= one.tile < plan.tile for one in tighter)
+    assert tighter[-1].history < HISTORY
+
+
+@pytest.mark.parametrize("tile", ["auto", 512])
+def test_what_does_not_fit_in_any_way_is_refused_with_the_size_that_does(tile, extract, monkeypatch):
+    free(monkeypatch, 1)
+    says = r"^2048×1366 pixels need about 7\.7 GB of memory, and 1\.0 .*: too little even for .* would fit"
+    with pytest.raises(MemoryError, match=says) as error:
+        plan_memory(1366, 2048, extract, tile)
+    size = int(re.search(r"size=(\d+)", str(error.value))[1])
+    plan_memory(round(size / 1.5), size, extract, "auto")
+    assert size > 1024
+    with pytest.raises(MemoryError):
+        plan_memory(round(size * 1.1 / 1.5), round(size * 1.1), extract, "auto")
+
+
+def test_a_run_says_that_it_paints_in_tiles_and_shows_them(vgg16, monkeypatch, capsys):
+    free(monkeypatch, 0.08)
+    transfer_style("cat", "poppies", size=200, steps=2, coarse_to_fine=False, vgg16=vgg16, **SHALLOW)
+    shown = capsys.readouterr().err
+    assert re.search(
+        r"200×133 pixels need about 0\.1 GB of memory, and 0\.1 GB are free: painted in \d+ tiles\.", shown
+    )
+    assert re.search(r"tile 1 of \d", shown)
+    assert "step 2: total" in shown
