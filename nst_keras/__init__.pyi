@@ -63,4 +63,5 @@ def transfer_style(
     steps: int = ...,
     coarse_to_fine: bool = ...,
     seed: int = ...,
+    tile: int | str = ...,
 ) -> tuple[tf.Tensor, keras.callbacks.History]: ...

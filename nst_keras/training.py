@@ -61,7 +61,8 @@ def transfer_style(content, style, *, recipe=None, initial_step=0, callbacks=(),
         verbose: 1 shows a progress bar with the losses and the remaining time, 0 shows nothing.
         vgg16: a model from `load_vgg16`; None loads the bundled one.
         knobs: of a `Recipe`, in place of the recipe's own: size, content_weight (α), style_weight (β),
-            total_variation_weight, content_layers, style_layers, init, optimizer, steps, coarse_to_fine, seed.
+            total_variation_weight, content_layers, style_layers, init, optimizer, steps, coarse_to_fine, seed,
+            tile.
             `help(Recipe)` explains them.
 
     Returns:
