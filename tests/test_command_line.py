@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from dataclasses import fields, replace
 from types import SimpleNamespace
 
@@ -22,6 +23,25 @@ from nst_keras.recipe import Recipe
 
 # The first layer alone takes a tenth of the time.
 SMALL = ["--size", "64", "--steps", "3", "--content-layers", "block1_conv1", "--style-layers", "block1_conv1"]
+
+
+@contextmanager
+def interrupted_at(last, monkeypatch):
+    """Ctrl-C comes in this step of the runs that begin in here."""
+    from nst_keras import training
+
+    transfer_style = training.transfer_style
+
+    def ctrl_c(step, losses, image):
+        if step == last:
+            raise KeyboardInterrupt
+
+    def interrupted(*arguments, callbacks, **options):
+        return transfer_style(*arguments, callbacks=[*callbacks, ctrl_c], **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "transfer_style", interrupted)
+        yield
 
 
 def run_python(*arguments, **options):
@@ -127,15 +147,6 @@ def test_the_result_is_given_the_colours_of_the_photo(tmp_path, monkeypatch):
 
 
 def test_a_run_with_regions_goes_on_only_with_the_same_ones(tmp_path, monkeypatch, capsys):
-    def interrupted(*arguments, callbacks, **options):
-        def ctrl_c(step, losses, image):
-            if step == 1:
-                raise KeyboardInterrupt
-
-        return transfer_style(*arguments, callbacks=[*callbacks, ctrl_c], **options)
-
-    from nst_keras.training import transfer_style
-
     output, masks = tmp_path / "out.png", []
     for name in ("poppies", "great_wave"):
         masks.append(str(tmp_path / f"{name}_mask.png"))
@@ -143,8 +154,7 @@ def test_a_run_with_regions_goes_on_only_with_the_same_ones(tmp_path, monkeypatc
             Image.new("L", painting.size, 255).save(masks[-1])
     command = ["coffee", "poppies", "great_wave", "-o", str(output), *SMALL]
     regions = ["--shares", "2,1", "--regions", "coffee_cup,coffee_table", "--keep-colours"]
-    with monkeypatch.context() as patch:
-        patch.setattr("nst_keras.training.transfer_style", interrupted)
+    with interrupted_at(1, monkeypatch):
         assert main([*command, *regions]) == 130
     for changed, says in (
         ([*regions[:3], "coffee_table,coffee_cup"], "another region picture"),
@@ -275,23 +285,12 @@ def test_an_option_that_makes_no_sense_is_answered_with_one_line(option, says, c
 
 
 def test_ctrl_c_saves_the_picture_so_far(tmp_path, monkeypatch, capsys):
-    from nst_keras import training
-
-    def interrupted(*arguments, callbacks, **options):
-        def ctrl_c(step, losses, image):
-            if step == 2:
-                raise KeyboardInterrupt
-
-        return transfer_style(*arguments, callbacks=[*callbacks, ctrl_c], **options)
-
-    transfer_style = training.transfer_style
-    monkeypatch.setattr(training, "transfer_style", interrupted)
     output = tmp_path / "out.png"
-    assert main(["cat", "poppies", "-o", str(output), *SMALL]) == 130
+    with interrupted_at(2, monkeypatch):
+        assert main(["cat", "poppies", "-o", str(output), *SMALL]) == 130
     assert Image.open(output).size == (64, 43)
     assert "Interrupted after step 2. The same command with --resume goes on." in capsys.readouterr().err
 
-    monkeypatch.setattr(training, "transfer_style", transfer_style)
     assert main(["cat", "poppies", "-o", str(output), *SMALL, "--seed", "1", "--resume"]) == 2
     assert "a run with other arguments (seed was 0, now 1)" in capsys.readouterr().err
     assert main(["cat", "poppies", "-o", str(output), *SMALL]) == 2
@@ -304,18 +303,8 @@ def test_ctrl_c_saves_the_picture_so_far(tmp_path, monkeypatch, capsys):
 
 
 def test_ctrl_c_at_the_last_step_leaves_nothing_to_go_on_with(tmp_path, monkeypatch, capsys):
-    from nst_keras import training
-
-    def interrupted(*arguments, callbacks, **options):
-        def ctrl_c(step, losses, image):
-            if step == 3:
-                raise KeyboardInterrupt
-
-        return transfer_style(*arguments, callbacks=[*callbacks, ctrl_c], **options)
-
-    transfer_style = training.transfer_style
-    monkeypatch.setattr(training, "transfer_style", interrupted)
-    assert main(["cat", "poppies", "-o", str(tmp_path / "out.png"), *SMALL]) == 130
+    with interrupted_at(3, monkeypatch):
+        assert main(["cat", "poppies", "-o", str(tmp_path / "out.png"), *SMALL]) == 130
     assert "goes on" not in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["out.png"]
 
@@ -643,20 +632,10 @@ def test_a_closed_stdin_is_said(tmp_path, monkeypatch, capsys):
 
 
 def test_a_run_does_not_go_on_with_another_picture_of_the_same_name(tmp_path, monkeypatch, capsys):
-    from nst_keras import training
-
-    def interrupted(*arguments, callbacks, **options):
-        def ctrl_c(step, losses, image):
-            raise KeyboardInterrupt
-
-        return transfer_style(*arguments, callbacks=[*callbacks, ctrl_c], **options)
-
-    transfer_style = training.transfer_style
     photo = tmp_path / "photo.png"
     Image.new("RGB", (60, 40), "red").save(photo)
     command = [str(photo), "poppies", "-o", str(tmp_path / "out.png"), *SMALL]
-    with monkeypatch.context() as patch:
-        patch.setattr(training, "transfer_style", interrupted)
+    with interrupted_at(1, monkeypatch):
         assert main(command) == 130
     Image.new("RGB", (60, 40), "blue").save(photo)
     assert main([*command, "--resume"]) == 2
