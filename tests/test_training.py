@@ -484,7 +484,7 @@ def test_where_a_stage_ends_early_steps_keep_the_numbers_of_the_plan(vgg16, monk
     """So that a run which is interrupted later goes on in the right stage."""
     lbfgs, stages = training.steps_of, []
 
-    def first_stage_ends_after_3(optimizer, evaluate, image, steps, steps_before=0):
+    def first_stage_ends_after_3(optimizer, evaluate, image, steps, steps_before=0, history=10):
         stages.append(tuple(image.shape[1:3]))
         return itertools.islice(lbfgs(optimizer, evaluate, image, steps), 3 if steps_before == 0 else None)
 
@@ -541,7 +541,7 @@ def test_what_cannot_be_called_is_answered_before_the_run(callbacks, says, conte
 
 @pytest.mark.parametrize("after", [0, 2])
 def test_memory_that_runs_out_on_the_way_keeps_the_picture(vgg16, content, style, monkeypatch, after):
-    def exhausted(optimizer, evaluate, image, steps, steps_before=0):
+    def exhausted(optimizer, evaluate, image, steps, steps_before=0, history=10):
         yield from itertools.islice(steps_of(optimizer, evaluate, image, steps), after)
         raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor with shape[1,64,9,9]")
 
