@@ -73,13 +73,15 @@ def jpeg(image):
     return _bytes(to_pil(image), "JPEG", quality=85)
 
 
-def png(image, settings):
-    """The image as a PNG file that carries its `Settings` as code."""
+def png(image, settings, repeatable=True):
+    """The image as a PNG file that carries its `Settings` as code, and says where the code alone doesn't repeat it."""
     from nst_keras import to_pil
 
     info = PngInfo()
     info.add_itxt("Python", settings.python())
     info.add_itxt("Command", settings.command())
+    if not repeatable:
+        info.add_itxt("Note", "It was stopped, or went on with other settings: the code alone doesn't repeat it.")
     return _bytes(to_pil(image), "PNG", pnginfo=info, icc_profile=srgb_profile())
 
 

@@ -45,15 +45,16 @@ def plan_memory(height, width, extractor, tile):
     for history in range(HISTORY, LEAST_HISTORY - 1, -1):
         left = max(0, free - (IMAGE_BYTES + history * REMEMBERED_BYTES) * area)
         largest = int(sqrt(left / feature_bytes)) - 2 * extractor.reach
-        if largest >= (LEAST_TILE if tile == "auto" else tile):
-            return Plan(largest if tile == "auto" else tile, history, why)
+        if tile == "auto" and largest >= LEAST_TILE:
+            return Plan(largest, history, f"{why}: ")
+        if tile != "auto" and largest >= tile:
+            return Plan(tile, history, "")
     least = feature_bytes * (LEAST_TILE + 2 * extractor.reach) ** 2
     in_tiles = max(0, free - least) / ((IMAGE_BYTES + LEAST_HISTORY * REMEMBERED_BYTES) * area)
     fits = int(max(height, width) * sqrt(max(in_tiles, free / needed)))
     tiles = "the smallest tiles" if tile == "auto" else f"tiles of {tile} pixels"
-    raise MemoryError(
-        f"{why}: too little even for {tiles}. size={fits} would fit{', or smaller tiles' * (tile != 'auto')}."
-    )
+    smaller = "" if tile == "auto" else ", or smaller tiles, as with tile='auto'"
+    raise MemoryError(f"{why}: too little even for {tiles}. size={fits} would fit{smaller}.")
 
 
 def free_memory(root="/"):

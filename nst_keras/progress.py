@@ -58,9 +58,9 @@ class ProgressBar:
         self.bar.set_postfix_str(self.last, refresh=False)
         self.bar.update(work(height, width))
 
-    def show_tile(self, number, count):
+    def show_tile(self, what, number, count):
         """A step in tiles takes long: show that it gets on."""
-        self.bar.set_postfix_str(f"{self.last}; tile {number} of {count}", refresh=False)
+        self.bar.set_postfix_str(f"{self.last}; {what} of tile {number} of {count}", refresh=False)
         self.bar.update(0)
 
     def say(self, text):

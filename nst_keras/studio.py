@@ -1,7 +1,6 @@
 """The studio: choose, paint, stop, turn β, go on, take the picture home. A page of widgets over `transfer_style`.
 
-In a notebook it is the output of a cell; `make studio` serves notebooks/studio.ipynb as a page of its own. One thread
-answers clicks, another paints. All that a page knows is in its own `Studio`, so two pages never meet.
+In a notebook it is the output of a cell; `make studio` serves it as a page of its own. Two pages share no `Studio`.
 """
 
 import functools
@@ -65,8 +64,6 @@ class Studio:
         self.make_widgets()
         self.add_painting()
 
-    # What is on the page.
-
     def make_widgets(self):
         """The widgets, what a click on them does, and where they stand."""
 
@@ -84,7 +81,7 @@ class Studio:
         self.painting_box, self.ends = widgets.VBox(), [_html(name="thumbnail"), _html(name="thumbnail")]
         add = _button("Add a painting", self.add_painting)
         self.paint = _button("Paint", self.start, button_style="primary")
-        self.stop = _button("Stop", self.asked_to_stop.set, disabled=True)
+        self.stop = _button("Stop", self.end_after_this_step, disabled=True)
         self.go_on = _button("Go on", lambda: self.start(going_on=True), disabled=True)
         self.make_film = _button("Make a film", lambda: self.in_background(self.save_film), disabled=True)
         self.message, self.download, self.film_link, self.code = (widgets.HTML() for _ in range(4))
@@ -178,8 +175,6 @@ class Studio:
         except (OSError, ValueError, MemoryError) as error:
             self.say(str(error) or "There is not enough memory; choose a smaller size.")
 
-    # What it is set to.
-
     def style_weight(self):
         """β, with as many digits as the slider shows."""
         return float(f"{self.beta.value:.2g}")
@@ -198,13 +193,12 @@ class Studio:
         """Show the settings as code, and the pictures at the ends of the slider."""
         if self.paintings:
             with self.answering():
+                self.code.value = ""  # where the settings are refused, there is no code for them
                 settings = self.settings()
                 parts = {"In Python (a click selects it):": settings.python(), "In a terminal:": settings.command()}
                 self.code.value = "".join(f"{title}<pre>{html.escape(code)}</pre>" for title, code in parts.items())
                 self.ends[0].value = self.uploads.thumbnail(settings.photo, "photo")
                 self.ends[1].value = self.uploads.thumbnail(settings.styles[0].image, "painting")
-
-    # The run.
 
     def start(self, going_on=False):
         """Paint a new picture, or on from the one at hand."""
@@ -213,6 +207,10 @@ class Studio:
             if going_on and settings.photo != self.painted.photo:
                 raise ValueError(f"The picture at hand is of {self.painted.photo}; press Paint to begin a new one.")
             self.in_background(self.paint_picture, settings, going_on)
+
+    def end_after_this_step(self):
+        self.asked_to_stop.set()
+        self.say("Stopping after this step …")
 
     def in_background(self, task, *arguments):
         """Do what takes time in a thread, with grey buttons, and answer in a sentence whatever goes wrong."""
@@ -274,7 +272,8 @@ class Studio:
         self.image = self.finished(image)
         self.show(self.image)
         self.curves.value = curves(self.records)
-        self.download.value = link("png", png(self.image, settings), settings, "Download the picture")
+        repeatable = self.repeatable and not history.params["stopped"]
+        self.download.value = link("png", png(self.image, settings, repeatable), settings, "Download the picture")
         self.say(ENDS[history.params["stopped"]].format(self.latest[0]))
 
     def watch(self, settings, stages, new):
@@ -290,6 +289,7 @@ class Studio:
             height, width = image.shape[1:3]
             if not start:  # only now: had the settings been refused, the picture at hand would still be there
                 self.painted, self.download.value, self.film_link.value = settings, "", ""
+                self.repeatable = new
                 if new:
                     self.image, self.frames, self.records = None, [], []
                     self.film = film_into(self.frames, lambda image: self.finished(image))

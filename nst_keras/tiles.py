@@ -66,7 +66,7 @@ def tiled_gradient(extractor, content, styles, recipe, size, show_tile=None):
     Args:
         extractor, content, styles, recipe: as in `objective_of`.
         size: of a tile, in pixels on each side.
-        show_tile: called as show_tile(number, count) before each of the tiles, in both passes.
+        show_tile: called as show_tile(what, number, count) before each of the tiles, in both passes.
 
     Returns:
         Function of an image that gives ({loss name: float}, gradient of the image's shape).
@@ -98,7 +98,7 @@ def tiled_gradient(extractor, content, styles, recipe, size, show_tile=None):
         sums = None
         for number, (tile, part) in enumerate(zip(tiles, contents, strict=True), start=1):
             if show_tile:
-                show_tile(number, 2 * len(tiles))
+                show_tile("sums", number, len(tiles))
             sums = _add(sums, sums_of(tile, image, part, [parts(tile, mask) for mask in masks]))
         with tf.GradientTape() as tape:
             tape.watch((sums, image))
@@ -106,9 +106,9 @@ def tiled_gradient(extractor, content, styles, recipe, size, show_tile=None):
             losses = loss({**sums, "steps": steps, "reached": reached, "positions": positions}, targets, recipe, shares)
         slopes, gradient = tape.gradient(losses["total_loss"], (sums, image))
         gradient = gradient.numpy()
-        for number, (tile, part) in enumerate(zip(tiles, contents, strict=True), start=len(tiles) + 1):
+        for number, (tile, part) in enumerate(zip(tiles, contents, strict=True), start=1):
             if show_tile:
-                show_tile(number, 2 * len(tiles))
+                show_tile("gradient", number, len(tiles))
             rows, columns = tile
             own_masks = [parts(tile, mask) for mask in masks]
             gradient[:, rows.seen, columns.seen] += gradient_of_sums(tile, image, part, own_masks, slopes)

@@ -164,7 +164,7 @@ def _in_tiles(plan, shape, extractor):
     """What is said of a picture that is painted in tiles."""
     count = len(tiles_of(*(side + 2 * MARGIN for side in shape), plan.tile, extractor))
     forgets = f", and L-BFGS remembers {plan.history} steps, not {HISTORY}" if plan.history < HISTORY else ""
-    return f"{plan.why}: painted in {count} tile{'s' * (count > 1)}{forgets}."
+    return f"{plan.why}painted in {count} tile{'s' * (count > 1)}{forgets}."
 
 
 def _on_canvas(image, shape):

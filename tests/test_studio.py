@@ -1,5 +1,6 @@
 """The studio: its logic without a browser, then as its users meet it, served by Voilà in a real one."""
 
+import base64
 import io
 import os
 import re
@@ -164,8 +165,7 @@ def test_a_run_shows_its_picture_its_losses_and_a_download_and_goes_on(page):
     assert Image.open(io.BytesIO(page.curves.value)).width > 300
     assert page.bar.value == 1
     assert 'download="summer_palace_great_wave.png"' in page.download.value
-    saved = Image.open(io.BytesIO(files.png(page.image, page.painted)))
-    assert saved.text == {"Python": page.painted.python(), "Command": page.painted.command()}
+    assert downloaded(page).text == {"Python": page.painted.python(), "Command": page.painted.command()}
     paint(page, "make_film")
     assert page.message.value == "The film is ready."
     assert 'download="summer_palace_great_wave.gif"' in page.film_link.value
@@ -179,16 +179,23 @@ def test_a_run_shows_its_picture_its_losses_and_a_download_and_goes_on(page):
     assert page.painted.recipe.style_weight == 0.5
 
 
+def downloaded(page):
+    [content] = re.findall(r'base64,([^"]+)"', page.download.value)
+    return Image.open(io.BytesIO(base64.b64decode(content)))
+
+
 def test_stop_ends_the_run_after_its_step_and_go_on_paints_the_rest(page):
     page.steps.value = 10
     page.watch = stopping(page, page.watch, step=5)
     paint(page)
     assert page.message.value.startswith("Stopped after step 5.")
     before = page.image
+    assert "the code alone doesn't repeat it" in downloaded(page).text["Note"]
     assert (page.paint.disabled, page.stop.disabled, page.go_on.disabled) == (False, True, False)
     del page.watch
     paint(page, "go_on")
     assert page.message.value.startswith("Done: 10 steps.")
+    assert "the code alone doesn't repeat it" in downloaded(page).text["Note"]
     assert not np.allclose(before, page.image)
     assert page.records[5]["total_loss"] < page.records[2]["total_loss"]  # not from noise again
 
@@ -300,6 +307,7 @@ def test_a_painting_that_is_chosen_twice_is_answered(page):
     page.paint.click()
     assert page.thread is None
     assert page.message.value == "The painting great_wave is chosen twice; choose it once, with a larger share."
+    assert page.code.value == ""
     for painting, region in zip(page.paintings, ("summer_palace_sky", "summer_palace_ground"), strict=True):
         painting["region"].value = region
     assert [style.region for style in page.settings().styles] == ["summer_palace_sky", "summer_palace_ground"]

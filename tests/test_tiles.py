@@ -126,5 +126,12 @@ def test_a_run_says_that_it_paints_in_tiles_and_shows_them(vgg16, monkeypatch, c
     assert re.search(
         r"200×133 pixels need about 0\.1 GB of memory, and 0\.1 GB are free: painted in \d+ tiles\.", shown
     )
-    assert re.search(r"tile 1 of \d", shown)
+    assert re.search(r"sums of tile 1 of \d", shown)
     assert "step 2: total" in shown
+
+
+def test_tiles_that_were_asked_for_need_no_reason(vgg16, capsys):
+    transfer_style("cat", "poppies", size=100, steps=1, coarse_to_fine=False, tile=64, vgg16=vgg16, **SHALLOW)
+    shown = capsys.readouterr().err
+    assert "painted in 2 tiles." in shown
+    assert "GB" not in shown
