@@ -19,7 +19,7 @@ FIRST_STEP = 0.02
 # once each blurred by so many pixels (standard deviation). Else single pixels would move first, and shapes later.
 GRAIN = 0.2
 BLURS = 1, 3
-STRIP = 1024
+STRIP = 1024  # pixels that are blurred at a time: the matrix that does it grows with their square
 TRIALS = 8  # of a step, each half as long as the one before
 ADAM_RATE = 0.02  # 5 of 255 grey levels a step
 LEAST = 1e-30  # a gradient smaller than this is none
@@ -161,9 +161,9 @@ def _blurred(image, sigma, axis):
     side, formula, pieces = image.shape[axis], {1: "ki,bklc->bilc", 2: "lj,bilc->bijc"}[axis], []
     for start in range(0, side, STRIP):
         first, end = max(0, start - 6 * sigma), min(side, start + STRIP + 6 * sigma)
-        bells = _bells(end - first, sigma)[:, start - first : start - first + STRIP]
+        bells = _bells(end - first, sigma)[:, start - first : min(side, start + STRIP) - first]
         strip = image[:, first:end] if axis == 1 else image[:, :, first:end]
-        pieces.append(tf.einsum(formula, tf.constant(bells[:, : side - start], image.dtype), strip))
+        pieces.append(tf.einsum(formula, tf.constant(bells, image.dtype), strip))
     return tf.concat(pieces, axis)
 
 

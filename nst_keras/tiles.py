@@ -73,45 +73,41 @@ def tiled_gradient(extractor, content, styles, recipe, size, show_tile=None):
     """
     features_of, sums_of, gradient_of_sums = _passes(extractor, tuple(recipe.style_layers))
 
-    def parts(tile, maps):
-        return {layer: _own(values, tile, extractor.spacing[layer]) for layer, values in maps.items()}
-
     def mean_gram_matrices(style):
-        masks, sums = masks_of(style.style_region, style.image, extractor), None
-        for tile in tiles_of(*style.image.shape[1:3], size, extractor):
-            sums = _add(sums, sums_of(tile, style.image, {}, [parts(tile, masks)]))
+        masks = masks_of(style.style_region, style.image, extractor)
+        tiles = tiles_of(*style.image.shape[1:3], size, extractor)
+        sums = _added(sums_of(tile, style.image, {}, [_own(masks, tile, extractor)]) for tile in tiles)
         reached = _reached(masks, style.image, extractor)
         return {layer: gram / reached[layer] for layer, gram in sums["gram"][0].items()}
 
-    tiles = tiles_of(*content.shape[1:3], size, extractor)
-    contents = [
-        {layer: values for layer, values in features_of(tile, content).items() if layer in recipe.content_layers}
-        for tile in tiles
-    ]
     targets = [mean_gram_matrices(style) for style in styles]
     shares, regions = shares_and_regions(styles)
     masks = [masks_of(region, content, extractor) for region in regions]
     reached = [_reached(mask, content, extractor) for mask in masks]
     positions = _reached({}, content, extractor) | {"image": content.shape[1] * content.shape[2]}
+    pieces = []  # each tile with what stays the same in every step
+    for tile in tiles_of(*content.shape[1:3], size, extractor):
+        features = features_of(tile, content)
+        content_features = {layer: features[layer] for layer in recipe.content_layers}
+        pieces.append((tile, content_features, [_own(mask, tile, extractor) for mask in masks]))
+
+    def shown(what):
+        for number, piece in enumerate(pieces, start=1):
+            if show_tile:
+                show_tile(what, number, len(pieces))
+            yield piece
 
     def evaluate(image):
-        sums = None
-        for number, (tile, part) in enumerate(zip(tiles, contents, strict=True), start=1):
-            if show_tile:
-                show_tile("sums", number, len(tiles))
-            sums = _add(sums, sums_of(tile, image, part, [parts(tile, mask) for mask in masks]))
+        sums = _added(sums_of(tile, image, *constants) for tile, *constants in shown("sums"))
         with tf.GradientTape() as tape:
             tape.watch((sums, image))
             steps = squared_steps(image)
             losses = loss({**sums, "steps": steps, "reached": reached, "positions": positions}, targets, recipe, shares)
         slopes, gradient = tape.gradient(losses["total_loss"], (sums, image))
         gradient = gradient.numpy()
-        for number, (tile, part) in enumerate(zip(tiles, contents, strict=True), start=1):
-            if show_tile:
-                show_tile("gradient", number, len(tiles))
+        for tile, *constants in shown("gradient"):
             rows, columns = tile
-            own_masks = [parts(tile, mask) for mask in masks]
-            gradient[:, rows.seen, columns.seen] += gradient_of_sums(tile, image, part, own_masks, slopes)
+            gradient[:, rows.seen, columns.seen] += gradient_of_sums(tile, image, *constants, slopes)
         return {name: float(value) for name, value in losses.items()}, tf.constant(gradient)
 
     return evaluate
@@ -125,10 +121,7 @@ def _passes(extractor, style_layers):
         """For a tile in its own coordinates: tiles of one kind share their functions."""
 
         def features(seen):
-            return {
-                layer: _own(values, (rows, columns), extractor.spacing[layer])
-                for layer, values in extractor(seen).items()
-            }
+            return _own(extractor(seen), (rows, columns), extractor)
 
         def sums(seen, content_features, masks):
             found = measure(seen, features(seen), content_features, style_layers, masks)
@@ -152,10 +145,13 @@ def _passes(extractor, style_layers):
     return [functools.partial(call, number) for number in range(3)]
 
 
-def _own(values, tile, spacing):
-    """A tile's own part of what an image has at the positions of a layer."""
+def _own(maps, tile, extractor):
+    """A tile's own part of what an image has at the positions of each layer."""
     rows, columns = tile
-    return values[:, rows.own(spacing), columns.own(spacing)]
+    return {
+        layer: values[:, rows.own(extractor.spacing[layer]), columns.own(extractor.spacing[layer])]
+        for layer, values in maps.items()
+    }
 
 
 def _reached(mask, image, extractor):
@@ -167,5 +163,5 @@ def _reached(mask, image, extractor):
     }
 
 
-def _add(sums, more):
-    return more if sums is None else tf.nest.map_structure(tf.add, sums, more)
+def _added(sums):
+    return functools.reduce(functools.partial(tf.nest.map_structure, tf.add), sums)

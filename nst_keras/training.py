@@ -62,8 +62,7 @@ def transfer_style(content, style, *, recipe=None, initial_step=0, callbacks=(),
         vgg16: a model from `load_vgg16`; None loads the bundled one.
         knobs: of a `Recipe`, in place of the recipe's own: size, content_weight (α), style_weight (β),
             total_variation_weight, content_layers, style_layers, init, optimizer, steps, coarse_to_fine, seed,
-            tile.
-            `help(Recipe)` explains them.
+            tile. `help(Recipe)` explains them.
 
     Returns:
         (image, history): a tensor (1, height, width, 3) in [0, 1], and a `keras.callbacks.History` with

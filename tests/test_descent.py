@@ -103,6 +103,13 @@ def test_smoothing_is_that_of_scipy():
     np.testing.assert_allclose(smoothed(tf.constant(gradient))[0], 0.2 * gradient[0] + sum(blurred), rtol=1e-3)
 
 
+def test_large_images_are_smoothed_in_strips_as_in_one_piece(monkeypatch):
+    gradient = tf.constant(np.random.default_rng(0).normal(size=(1, 50, 73, 3)), tf.float32)
+    whole = smoothed(gradient)
+    monkeypatch.setattr("nst_keras.descent.STRIP", 20)
+    np.testing.assert_allclose(smoothed(gradient), whole, atol=1e-5)
+
+
 def test_smoothing_is_symmetric_and_leaves_no_direction_out():
     """Else L-BFGS could go uphill, or never reach some pictures."""
     units = np.eye(4 * 5 * 2).reshape(-1, 1, 4, 5, 2)
