@@ -12,8 +12,8 @@ from pathlib import Path
 from nst_keras.checkpoints import Checkpoint, fingerprint, path_beside
 from nst_keras.pictures import BUNDLED, SIZE, check_output_path, find_picture, open_picture, shape_of
 from nst_keras.progress import SafeStream
-from nst_keras.ranges import WholeNumber, guess, short
-from nst_keras.recipe import LEAST_TILE, OPTIMIZERS, Recipe, check_layers, check_sides, layer_weights, smallest_side
+from nst_keras.ranges import guess, short
+from nst_keras.recipe import OPTIMIZERS, TILE, Recipe, check_layers, check_sides, layer_weights, smallest_side
 from nst_keras.styles import SCALE, SHARE, Style, open_style
 
 GIF_FRAMES = 60
@@ -25,7 +25,7 @@ class Parser(argparse.ArgumentParser):
     """Answers a wrong argument with one line, not with the whole usage."""
 
     def error(self, message):
-        option = message.removeprefix("unrecognized arguments: ").partition("=")[0].split()[0]
+        option = message.removeprefix("unrecognized arguments: ").partition(" ")[0].partition("=")[0]
         hint = guess(option, self._option_string_actions) if option.startswith("--") else ""
         self.exit(2, f"nst-keras: {message}{'.' + hint if hint else ';'} --help shows all options.\n")
 
@@ -80,7 +80,7 @@ def layers(text):
 # How the knobs of a recipe that are no numbers are written.
 OPTIONS = {
     "size": {"type": number(int, SIZE, original=None), "metavar": "N|original"},
-    "tile": {"type": number(int, WholeNumber(LEAST_TILE, SIZE.highest), auto="auto"), "metavar": "N|auto"},
+    "tile": {"type": number(int, TILE, auto="auto"), "metavar": "N|auto"},
     "content_weight": {"metavar": "α"},
     "style_weight": {"metavar": "β"},
     "total_variation_weight": {"metavar": "W"},

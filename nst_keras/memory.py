@@ -1,14 +1,14 @@
 """How much memory a picture needs, and how much there is."""
 
 from contextlib import suppress
-from math import sqrt
+from math import prod, sqrt
 from pathlib import Path
 from typing import NamedTuple
 
 import psutil
 
 from nst_keras.pictures import SIZE
-from nst_keras.recipe import HISTORY, LEAST_TILE, MARGIN
+from nst_keras.recipe import HISTORY, MARGIN, TILE
 
 # Peak bytes per pixel, by bytes per number in VGG16: what it keeps for the gradient, and L-BFGS's recent steps.
 # Measured at 1024×683 and 2048×1367 pixels in 16 and 32 bits; for 64 bits twice that.
@@ -44,12 +44,15 @@ def plan_memory(height, width, extractor, tile):
         return WHOLE
     for history in range(HISTORY, LEAST_HISTORY - 1, -1):
         left = max(0, free - (IMAGE_BYTES + history * REMEMBERED_BYTES) * area)
-        largest = int(sqrt(left / feature_bytes)) - 2 * extractor.reach
-        if tile == "auto" and largest >= LEAST_TILE:
-            return Plan(largest, history, f"{why}: ")
-        if tile != "auto" and largest >= tile:
-            return Plan(tile, history, "")
-    least = feature_bytes * (LEAST_TILE + 2 * extractor.reach) ** 2
+        if tile == "auto":
+            largest = int(sqrt(left / feature_bytes)) - 2 * extractor.reach
+            if largest >= TILE.lowest:
+                return Plan(largest, history, f"{why}: ")
+        else:
+            seen = (min(side + 2 * MARGIN, tile + 2 * extractor.reach) for side in (height, width))
+            if feature_bytes * prod(seen) <= left:
+                return Plan(tile, history, "")
+    least = feature_bytes * (TILE.lowest + 2 * extractor.reach) ** 2
     in_tiles = max(0, free - least) / ((IMAGE_BYTES + LEAST_HISTORY * REMEMBERED_BYTES) * area)
     fits = int(max(height, width) * sqrt(max(in_tiles, free / needed)))
     tiles = "the smallest tiles" if tile == "auto" else f"tiles of {tile} pixels"

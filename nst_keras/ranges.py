@@ -28,7 +28,7 @@ class WholeNumberOr(WholeNumber):
     otherwise: object
 
     def __contains__(self, value):
-        return value is self.otherwise or value == self.otherwise or super().__contains__(value)
+        return super().__contains__(value) or (type(value) is type(self.otherwise) and value == self.otherwise)
 
     def __str__(self):
         return f"{super().__str__()}, or {self.otherwise!r}"

@@ -32,7 +32,7 @@ SMALLEST_SIDE = 40
 STAGE_GROWTH = 2
 STAGE_STEPS = 0.45
 HISTORY = 10  # steps that L-BFGS remembers
-LEAST_TILE = 64  # in pixels; around its own a tile sees about as many again on each side
+TILE = WholeNumber(64, SIZE.highest)  # side in pixels; around its own a tile sees 58 more, with the default layers
 # A resumed run has lost the memory of L-BFGS, and the canvas around the picture. Its loss would end up to 22 % above
 # that of a run without a break; repeating this many steps of the stage closes the gap.
 REPEATED = 15
@@ -88,7 +88,7 @@ class Recipe:
     coarse_to_fine: bool = _knob(True, "start small and enlarge, or run at full size only")
     seed: int = _knob(0, "of the noise", WholeNumber(0, 2**32 - 1))
     tile: object = _knob(
-        "auto", "side of the tiles of a large picture", WholeNumberOr(LEAST_TILE, SIZE.highest, "auto")
+        "auto", "side of the tiles of a large picture", WholeNumberOr(TILE.lowest, TILE.highest, "auto")
     )
 
     def __post_init__(self):

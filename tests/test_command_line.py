@@ -272,6 +272,8 @@ def test_bad_input_is_answered_with_one_line(arguments, says, tmp_path, monkeypa
         (["--nonsense"], "unrecognized arguments: --nonsense; --help"),
         (["--keep-colors"], "unrecognized arguments: --keep-colors. Did you mean --keep-colours? --help"),
         (["--stlye-weight=2"], "Did you mean --style-weight?"),
+        (["--steps", "3", "=x"], "unrecognized arguments: =x; --help"),
+        (["--steps", "3", " "], "unrecognized arguments:"),
     ],
 )
 def test_an_option_that_makes_no_sense_is_answered_with_one_line(option, says, capsys):

@@ -36,6 +36,13 @@ def test_only_the_size_can_be_left_to_the_photo():
             Recipe(**{knob: None})
 
 
+@pytest.mark.parametrize("knob", ["size", "tile"])
+@pytest.mark.parametrize("value", [np.array([64, 96]), np.array("auto"), "orig", True])
+def test_what_is_neither_a_number_nor_the_word_is_refused(knob, value):
+    with pytest.raises(ValueError, match=f"^{knob} must be a whole number from .*, or (None|'auto'), not "):
+        Recipe(**{knob: value})
+
+
 @pytest.mark.parametrize("value", ["no", 1, 0, None])
 def test_coarse_to_fine_is_true_or_false(value):
     with pytest.raises(ValueError, match="coarse_to_fine must be True or False, not"):

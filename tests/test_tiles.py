@@ -10,7 +10,7 @@ from nst_keras._tensorflow import tf
 from nst_keras.descent import gradient_of
 from nst_keras.memory import WHOLE, plan_memory
 from nst_keras.objective import objective_of
-from nst_keras.recipe import HISTORY, LEAST_TILE
+from nst_keras.recipe import HISTORY, TILE
 from nst_keras.tiles import tiled_gradient, tiles_of
 
 GB = 10**9
@@ -63,7 +63,7 @@ def test_a_position_looks_as_far_as_the_extractor_says(layer, vgg16):
     assert columns.min() < first - 0.6 * reach or reach < 3  # its outermost pixels hardly count, and may be 0
 
 
-@given(st.integers(16, 700), st.integers(16, 700), st.integers(LEAST_TILE, 300))
+@given(st.integers(16, 700), st.integers(16, 700), st.integers(TILE.lowest, 300))
 def test_tiles_divide_the_picture_and_see_what_they_need(height, width, size):
     extractor = SimpleNamespace(smallest_side=16, reach=58)
     tiles = tiles_of(height, width, size, extractor)
@@ -92,6 +92,7 @@ def test_where_memory_allows_the_picture_is_whole(extract, monkeypatch):
     free(monkeypatch, 2)
     assert plan_memory(683, 1024, extract, "auto") == WHOLE
     assert plan_memory(683, 1024, extract, 256).tile == 256
+    assert plan_memory(133, 200, extract, 4096).tile == 4096  # no tile is larger than the picture
 
 
 def test_where_it_does_not_tiles_are_as_large_as_it_allows_and_then_l_bfgs_forgets(extract, monkeypatch):
@@ -102,7 +103,7 @@ def test_where_it_does_not_tiles_are_as_large_as_it_allows_and_then_l_bfgs_forge
     tighter = [
         plan_memory(1366, 2048, extract, "auto") for gigabytes in (2, 1.5, 1.2) if not free(monkeypatch, gigabytes)
     ]
-    assert all(LEAST_TILE <= one.tile < plan.tile for one in tighter)
+    assert all(TILE.lowest <= one.tile < plan.tile for one in tighter)
     assert tighter[-1].history < HISTORY
 
 
