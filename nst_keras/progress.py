@@ -40,6 +40,7 @@ class ProgressBar:
             total=sum(steps * work(height, width) for height, width, steps in stages),
             bar_format="{percentage:3.0f} % {bar:10} {elapsed}, {remaining} left{postfix}",
             mininterval=1,
+            miniters=0,  # else tqdm waits for an advance of its own guess, and show_tile advances by nothing
             dynamic_ncols=True,
             file=SafeStream(sys.stderr),
             disable=not verbose,

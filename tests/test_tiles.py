@@ -4,6 +4,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
+from tqdm import tqdm
 
 from nst_keras import FeatureExtractor, Recipe, Style, load_image, noise_image, transfer_style
 from nst_keras._tensorflow import tf
@@ -121,13 +122,17 @@ def test_what_does_not_fit_in_any_way_is_refused_with_the_size_that_does(tile, e
 
 
 def test_a_run_says_that_it_paints_in_tiles_and_shows_them(vgg16, monkeypatch, capsys):
+    """The bar is drawn once a second at most, which a fast machine needs for all of this: here, at every call."""
+    monkeypatch.setattr("nst_keras.progress.tqdm", lambda **knobs: tqdm(**{**knobs, "mininterval": 0}))
     free(monkeypatch, 0.08)
     transfer_style("cat", "poppies", size=200, steps=2, coarse_to_fine=False, vgg16=vgg16, **SHALLOW)
     shown = capsys.readouterr().err
     assert re.search(
         r"200×133 pixels need about 0\.1 GB of memory, and 0\.1 GB are free: painted in \d+ tiles\.", shown
     )
-    assert re.search(r"sums of tile 1 of \d", shown)
+    for step in ("the first step", r"step 1: total [^;]+"):
+        for what in ("sums", "gradient"):
+            assert re.search(rf"{step}; {what} of tile 1 of \d", shown)
     assert "step 2: total" in shown
 
 
