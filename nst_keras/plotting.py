@@ -299,45 +299,43 @@ def show(figure, alt):
         >>> show(plot_images({"content": content, "style": style}), "A photo of a pagoda and a print of a wave.")
         <IPython.core.display.Image object>
     """
-    from IPython.display import Image, display
-
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="jpeg", dpi=100, pil_kwargs={"quality": 85})
-    plt.close(figure)
-    display(Image(buffer.getvalue(), format="jpeg", alt=alt))
+    LiveImage().show(figure, alt)
 
 
-def live_image(alt, width=400):
-    """A callback for `transfer_style` that shows the picture in a notebook while it is painted.
+class LiveImage:
+    """A callback for `transfer_style`: one place in a notebook that shows the image while it is painted.
 
     Args:
-        alt: what the picture shows, in words, for readers who cannot see it.
-        width: on the page, in pixels; the picture keeps its aspect.
-
-    Returns:
-        Function callback(step, losses, image).
+        alt: what the image shows, in words, for readers who cannot see it.
+        width: on the page, in pixels; the image keeps its aspect.
 
     Example:
-        >>> image, history = transfer_style(
-        ...     content, style, size=64, steps=1, callbacks=[live_image("A pagoda, painted.")], verbose=0
-        ... )
+        >>> live = LiveImage("A pagoda, painted.")
+        >>> image, history = transfer_style(content, style, size=64, steps=1, callbacks=live, verbose=0)
         <IPython.core.display.Image object>
     """
-    from IPython.display import Image, display
 
-    shown = None
+    def __init__(self, alt="The image that is being painted.", width=400):
+        self.alt, self.width, self.place = alt, width, None
 
-    def callback(step, losses, image):
-        nonlocal shown
-        buffer = io.BytesIO()
-        to_pil(image).save(buffer, "JPEG", quality=85)
-        picture = Image(buffer.getvalue(), format="jpeg", width=width, alt=alt)
-        if shown is None:
-            shown = display(picture, display_id=True)
+    def __call__(self, step, losses, image):
+        to_pil(image).save(buffer := io.BytesIO(), "JPEG", quality=85)
+        self._put(buffer, self.alt, self.width)
+
+    def show(self, figure, alt):
+        """Put a finished figure in the image's place, and close it."""
+        figure.savefig(buffer := io.BytesIO(), format="jpeg", dpi=100, pil_kwargs={"quality": 85})
+        plt.close(figure)
+        self._put(buffer, alt)
+
+    def _put(self, jpeg, alt, width=None):
+        from IPython.display import Image, display
+
+        picture = Image(jpeg.getvalue(), format="jpeg", alt=alt, width=width)
+        if self.place is None:
+            self.place = display(picture, display_id=True)
         else:
-            shown.update(picture)
-
-    return callback
+            self.place.update(picture)
 
 
 def _as_many(axes, count, what):

@@ -165,7 +165,7 @@ def test_live_image_is_shown_once_and_then_replaced(monkeypatch):
         return SimpleNamespace(update=updates.append)
 
     monkeypatch.setattr("IPython.display.display", display)
-    callback = plotting.live_image("A pagoda, painted.", width=123)
+    callback = plotting.LiveImage("A pagoda, painted.", width=123)
     for step, value in enumerate((0.0, 0.5, 1.0), start=1):
         callback(step, {}, grey(value))
     assert (len(shown), len(updates)) == (1, 2)
