@@ -13,6 +13,7 @@
 # make bench-quick   the same in five minutes: less of everything
 # make lint    check style and format of the code
 # make gallery   paint the pictures of the README and of notebook 1 again (half an hour)
+# make poster    paint the README's large picture again, 2048 pixels wide
 # make notebooks   execute the notebooks in place and store their outputs
 PYTHON ?= python3
 VENV := .venv
@@ -21,7 +22,7 @@ PICTURE := build/summer_palace_great_wave.png
 SPHINX := $(BIN)/python -m sphinx -q -E -W --keep-going -c docs -d build/doctrees
 NOTEBOOKS := $(sort $(wildcard notebooks/0*.ipynb notebooks/solutions/0*.ipynb))
 
-.PHONY: run site lab studio test test-torch fuzz soak mutants bench bench-quick lint gallery notebooks clean
+.PHONY: run site lab studio test test-torch fuzz soak mutants bench bench-quick lint gallery poster notebooks clean
 run: $(VENV)/installed
 	@mkdir -p build
 	$(BIN)/nst-keras summer_palace great_wave -o $(PICTURE) --overwrite
@@ -80,6 +81,9 @@ lint: $(VENV)/installed
 
 gallery: $(VENV)/installed
 	$(BIN)/python notebooks/gallery.py build/gallery
+
+poster: $(VENV)/installed
+	$(BIN)/python notebooks/gallery.py build/gallery poster
 
 notebooks: $(VENV)/installed
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False $(NOTEBOOKS)

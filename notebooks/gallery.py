@@ -1,7 +1,8 @@
 """Paint the pictures of the README and of notebook 1 into data/.
 
-Run from the top of the project: python notebooks/gallery.py [folder]. The single results are kept in the folder
-(build/gallery), and those that lie there are not painted again: after Ctrl-C or a change of the layout it goes on.
+Run from the top of the project: python notebooks/gallery.py [folder [poster]]. The single results are kept in the
+folder (build/gallery), and those that lie there are not painted again: after Ctrl-C or a change of the layout it goes
+on. With "poster" it paints the poster alone.
 """
 
 import sys
@@ -35,6 +36,7 @@ STYLES = {  # file: (title, photo, styles)
     "strokes_two": ("scale 2", "cat", Style("village_street_in_auvers", scale=2)),
 }
 STYLES_WIDTH = 320
+POSTER_WIDTH, PIECE = 2048, (690, 560, 1290, 960)  # left, top, right, bottom
 
 
 def painted(path, content, style, size):
@@ -73,11 +75,24 @@ def styles(folder):
     return figure
 
 
+def poster(folder):
+    """The first pair, large: the whole of it made small, and beside it a piece, pixel by pixel."""
+    result = to_pil(painted(folder / "poster.png", *PAIRS[0], POSTER_WIDTH))
+    piece = result.crop(PIECE)
+    page = Image.new("RGB", (2 * piece.width + SPACE, piece.height), "white")
+    page.paste(ImageOps.fit(result, piece.size), (0, 0))
+    page.paste(piece, (piece.width + SPACE, 0))
+    return page
+
+
 if __name__ == "__main__":
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "build/gallery")
     folder.mkdir(parents=True, exist_ok=True)
-    pairs(folder).save("data/gallery.jpg", quality=92)
-    styles(folder).savefig("data/styles.jpg", dpi=100, pil_kwargs={"quality": 92})
+    if "poster" in sys.argv[2:]:
+        poster(folder).save("data/poster.jpg", quality=92)
+    else:
+        pairs(folder).save("data/gallery.jpg", quality=92)
+        styles(folder).savefig("data/styles.jpg", dpi=100, pil_kwargs={"quality": 92})
     opening = "summer_palace_great_wave"
     save_image(f"data/generated/{opening}.jpg", painted(folder / f"{opening}_640.png", *PAIRS[0], 640))
     print("Painted data/gallery.jpg, data/styles.jpg, data/generated/.")
