@@ -14,7 +14,7 @@ from sphinx.util.fileutil import copy_asset
 
 os.environ["COLUMNS"] = "84"  # how wide the help of the command line is
 
-from nst_keras.__main__ import build_parser
+from nst_keras.options import build_parser
 
 HELP = build_parser().format_help()
 

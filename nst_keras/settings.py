@@ -4,7 +4,7 @@ import json
 import shlex
 from dataclasses import dataclass, fields
 
-from nst_keras.__main__ import STYLE_OPTIONS
+from nst_keras.options import STYLE_OPTIONS
 from nst_keras.recipe import Recipe
 from nst_keras.styles import Style
 

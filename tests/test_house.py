@@ -16,11 +16,11 @@ PACKAGE = Path(nst_keras.__file__).parent
 # From the ground floor up.
 HOUSE = [
     *("ranges", "pictures", "recipe", "styles", "_tensorflow", "images", "colours", "features", "losses", "objective"),
-    *("descent", "memory", "progress", "tiles", "training", "plotting", "exercises", "checkpoints", "__main__"),
-    *("settings", "files", "studio"),
+    *("descent", "memory", "progress", "tiles", "training", "plotting", "exercises", "checkpoints"),
+    *("options", "__main__", "settings", "files", "studio"),
 ]
 WITHOUT_TENSORFLOW = [
-    *("ranges", "pictures", "recipe", "styles", "memory", "progress", "checkpoints", "__main__"),
+    *("ranges", "pictures", "recipe", "styles", "memory", "progress", "checkpoints", "options", "__main__"),
     *("settings", "files", "studio"),
 ]
 

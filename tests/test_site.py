@@ -12,7 +12,7 @@ import pytest
 from bs4 import BeautifulSoup  # comes with nbconvert
 
 import nst_keras
-from nst_keras.__main__ import build_parser
+from nst_keras.options import build_parser
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("**/0*.ipynb"))

@@ -22,7 +22,8 @@ from playwright.sync_api import expect
 
 import nst_keras
 from nst_keras import Recipe, Style, files, load_image
-from nst_keras.__main__ import build_parser, main
+from nst_keras.__main__ import main
+from nst_keras.options import build_parser
 from nst_keras.settings import Settings
 from nst_keras.studio import Studio, studio
 from nst_keras.styles import styles_from
