@@ -1,218 +1,171 @@
-"""The command line: nst-keras CONTENT STYLE [STYLE …] -o OUT."""
+"""The command line: nst-keras CONTENT STYLE [STYLE …] -o OUT, or of several photos PHOTO … --style STYLE -o FOLDER."""
 
 import os
 import signal
 import sys
-import tempfile
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, fields, replace
+import warnings
+from contextlib import suppress
+from dataclasses import fields
 from pathlib import Path
 
-from nst_keras.checkpoints import Checkpoint, fingerprint, path_beside
-from nst_keras.options import STYLE_OPTIONS, build_parser
-from nst_keras.pictures import check_output_path, find_picture, open_picture, shape_of
-from nst_keras.progress import SafeStream
-from nst_keras.recipe import Recipe, check_sides, smallest_side
-from nst_keras.styles import Style, open_style
+from nst_keras.checkpoints import path_beside
+from nst_keras.folders import results_of
+from nst_keras.jobs import check_files, check_sources, job_of, open_photo, open_start, open_styles, saving, stylise
+from nst_keras.options import build_parser
+from nst_keras.pictures import shape_of
+from nst_keras.progress import SafeStream, new_bar
+from nst_keras.ranges import short
+from nst_keras.recipe import Recipe
 
-GIF_FRAMES = 60
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]  # on Windows two
-STATUS = {None: 0, "interrupted": 130, "diverged": 1, "out of memory": 1}
+STATUS = {None: 0, "interrupted": 130, "diverged": 1, "out of memory": 1, "failed": 1}
 
 
 def main(arguments=None):
-    """Run the command line; return the exit status: 0, 2 for bad input, 1 for a diverged, 130 for a stopped run."""
+    """Run the command line; return the exit status.
+
+    0 if all went well, 2 for bad input, 1 for a run that diverged or a photo of several that failed, 130 for a stopped
+    run.
+    """
     try:
         options = build_parser().parse_args(arguments)
         recipe = Recipe(**{knob.name: vars(options)[knob.name] for knob in fields(Recipe) if knob.name in options})
-        return run(options, recipe)
+        check_sources(options)
+        return (paint_several if options.paintings else paint_one)(options, recipe)
     except KeyboardInterrupt:
         for number in SIGNALS:  # another Ctrl-C would cut our answer to the first
             signal.signal(number, signal.SIG_IGN)
         say("\nStopped before the first step; nothing was saved.")
         return 130
     except (OSError, ValueError, ImportError, MemoryError) as error:
-        message = str(error or "There is not enough memory; choose a smaller --size.")
-        say("nst-keras: " + " ".join(message.splitlines()))
+        say(sentence_of(error))
         return 2
     finally:
         for stream in (sys.stdout, sys.stderr):
             forget_what_cannot_be_written(stream)
 
 
-def run(options, recipe):
+def paint_one(options, recipe):
     """Check everything that needs no TensorFlow, which takes seconds; then paint, save, and return the exit status."""
-    output, gif = (name if name is None else Path(os.path.expanduser(name)) for name in (options.output, options.gif))
-    names = [options.content, *options.styles]
-    if "-" in names and sys.stdin is None:
-        raise ValueError("No picture can come from stdin, because stdin is closed; name a file instead.")
-    if names.count("-") > 1:
-        raise ValueError("Only one picture can come from stdin; name a file for every other.")
-    for name in options.styles:
-        if options.styles.count(name) > 1 and not options.region:  # it may paint two regions
-            raise ValueError(f"The painting {name} is named twice; name it once, with a larger share in --shares.")
-    check_files(output, gif, options)
-    content, styles, recipe = open_pictures(options, recipe)
-    arguments = {**asdict(recipe), "weights": options.weights, "pooling": options.pooling}
-    del arguments["tile"]  # the picture is the same
-    arguments |= {"shares": [style.share for style in styles], "stroke_scale": [style.scale for style in styles]}
-    arguments |= {"match_colours": options.match_colours, "content picture": fingerprint(content)}
-    for name, field in (("style", "image"), ("region", "region"), ("style region", "style_region")):
-        pictures = [getattr(style, field) for style in styles]
-        prints = [None if picture is None else fingerprint(picture) for picture in pictures]
-        arguments[f"{name} picture"] = prints if any(prints) else None
-    checkpoint, done = Checkpoint(output, arguments), 0
-    if recipe.init not in ("noise", "content"):
-        recipe = replace(recipe, init=open_picture(recipe.init))
-    if options.resume:
-        image, done = checkpoint.load()
-        recipe = replace(recipe, init=image)
-    return stylise(output, gif, checkpoint, content, styles, recipe, done, options)
+    output = Path(os.path.expanduser(options.output))
+    options.gif = options.gif if options.gif is None else Path(os.path.expanduser(options.gif))
+    check_files([output], options.photos, options)
+    content, recipe = open_photo(options.content, recipe)
+    styles = open_styles(options, recipe, shape_of(content))
+    job = job_of(content, recipe, styles, open_start(recipe), output, options, options.resume)
+    with StoppedBySignals() as stop:
+        from nst_keras import load_vgg16  # takes seconds
 
-
-def check_files(output, gif, options):
-    """Refuse what cannot be written, or would destroy what is there."""
-    for path in filter(None, (output, gif)):
-        check_output_path(path, animation=path is gif)
-        if path.exists() and not (options.overwrite or options.resume):
-            or_resume = ", or --resume to go on with the run" if path_beside(output).exists() else ""
-            raise FileExistsError(f"{path} exists; choose another name, or add --overwrite{or_resume}.")
-        masks = filter(None, [*(options.region or ()), *(options.style_region or ())])
-        pictures = {"content": [options.content], "style": options.styles, "mask": masks}
-        for name, source in ((name, source) for name, sources in pictures.items() for source in sources):
-            if source != "-" and path.resolve() == find_picture(source).resolve():
-                raise FileExistsError(f"{path} is the {name} picture; choose another name for the result.")
-    if gif and gif.resolve() == output.resolve():
-        raise FileExistsError(f"{gif} cannot be both the picture and the film; choose another name for one of them.")
-    if options.weights not in ("bundled", "imagenet") and not os.path.isfile(os.path.expanduser(options.weights)):
-        raise FileNotFoundError(f"There is no weights file {options.weights}.")
-
-
-def open_pictures(options, recipe):
-    """The photo, the styles, decoded and refused if they do not fit, and the recipe with its size."""
-    needed = smallest_side(recipe.content_layers | recipe.style_layers)
-    pictures = [sys.stdin.buffer if name == "-" else name for name in (options.content, *options.styles)]
-    content = open_picture(pictures[0])
-    recipe = replace(recipe, size=recipe.size or max(shape_of(content)))
-    check_sides(options.content, shape_of(content), recipe.size, needed)
-    knobs = [{} for _ in options.styles]
-    for option, (knob, *_) in STYLE_OPTIONS.items():
-        values = vars(options)[knob] or []
-        if option == "--stroke-scale" and len(values) == 1:
-            values *= len(knobs)
-        if values and len(values) != len(knobs):
-            raise ValueError(f"{option} takes one value for each painting: {len(knobs)}, not {len(values)}.")
-        for style, value in zip(knobs, values, strict=False):
-            style[knob] = value
-    styles = [Style(picture, **style) for picture, style in zip(pictures[1:], knobs, strict=True)]
-    return content, [open_style(style, shape_of(content), recipe.size, needed) for style in styles], recipe
-
-
-def stylise(output, gif, checkpoint, content, styles, recipe, done, options):
-    """Transfer the style, save what came out, and return the exit status."""
-    with stopped_by_signals() as stop:
-        from nst_keras import colours, load_vgg16, plotting, to_pil, transfer_style  # takes seconds
-
-        def finished(image):
-            return colours.keep_colours(image, content) if options.keep_colours else image
-
-        if options.match_colours:
-            styles = [replace(style, image=colours.match_colours(style.image, content)) for style in styles]
-        frames = []
-        callbacks = [checkpoint.save_now_and_then, *([film_into(frames, finished)] if gif else [])]
-        image, history = transfer_style(
-            content,
-            styles,
-            recipe=recipe,
-            initial_step=done,
-            vgg16=load_vgg16(options.weights, options.pooling),
-            callbacks=[*callbacks, stop],
-        )
-        stopped = history.params["stopped"]
-        if stopped == "interrupted" and not history.epoch:
-            raise KeyboardInterrupt
-        image = finished(image)
-        save_somewhere(output, image)
-        if stopped == "interrupted" and history.epoch[-1] < recipe.steps:
-            with saving(checkpoint.path, ": the run cannot go on with --resume"):
-                checkpoint.save()
+        history = stylise(job, options, load_vgg16(options.weights, options.pooling), stop)
+        for path in filter(None, (output, options.gif)):
+            say(f"Saved {path}", sys.stdout)
+        if job.checkpoint.path.exists():
             say(f"Interrupted after step {history.epoch[-1]}. The same command with --resume goes on.")
-        else:
-            checkpoint.path.unlink(missing_ok=True)
-        if gif:
-            with saving(gif, "; the picture itself is saved"):
-                plotting.save_animation(gif, [*frames, to_pil(image)])
-            say(f"Saved {gif}", sys.stdout)
-    return STATUS[stopped]
+    return STATUS[history.params["stopped"]]
 
 
-def film_into(frames, finished):
-    """A callback that gathers the pictures of a run, evenly spaced, and fewer than twice `GIF_FRAMES` of them."""
-    from nst_keras import to_pil
+def paint_several(options, recipe):
+    """The same for several photos: one that fails stops nothing, and is named at the end."""
+    folder = Path(os.path.expanduser(options.output))
+    results = results_of(options.photos, options.styles, folder)
+    styles, start = open_styles(options, recipe), open_start(recipe)
+    with saving(folder, "; choose another folder"):
+        folder.mkdir(parents=True, exist_ok=True)
+    check_files(list(results.values()), results, options)
+    begun = [photo for photo, result in results.items() if options.resume and path_beside(result).exists()]
+    left = [photo for photo, result in results.items() if photo in begun or not (options.resume and result.exists())]
 
-    every = 1
+    def open_job(photo):
+        return job_of(*open_photo(photo, recipe), styles, start, results[photo], options, resume=photo in begun)
 
-    def film(step, losses, image):
-        nonlocal every
-        if step % every == 0:
-            frames.append(to_pil(finished(image)))
-        if len(frames) == 2 * GIF_FRAMES:  # keep every second picture: a long run must not fill the memory
-            del frames[::2]
-            every *= 2
-
-    return film
+    for photo in begun:
+        open_job(photo)  # other arguments are refused before anything is painted
+    if not left:
+        say(f"Nothing is left to paint: {folder} holds all results.", sys.stdout)
+        return 0
+    return paint_each(left, list(results), open_job, options)
 
 
-@contextmanager
-def stopped_by_signals():
+def paint_each(left, photos, open_job, options):
+    """Paint those of the photos that are left, say what went wrong, and return the exit status."""
+    saved, status, notes = 0, 0, []
+    with StoppedBySignals() as stop:
+        from nst_keras import load_vgg16
+
+        vgg16 = load_vgg16(options.weights, options.pooling)
+        with new_bar(total=len(photos), initial=len(photos) - len(left)) as bar:
+            try:
+                for place, photo in enumerate(left):
+                    when = "before the first step"
+                    stop.begin()
+                    bar.set_postfix_str("", refresh=False)
+                    number = f"photo {photos.index(photo) + 1} of {len(photos)}"
+                    bar.set_description_str(f"{number}: {short(photo.name, 30)} ")
+                    try:
+                        with warnings.catch_warnings(record=True) as caught:
+                            history = stylise(open_job(photo), options, vgg16, stop, bar)
+                    except (OSError, ValueError, MemoryError) as error:
+                        status = STATUS["failed"]
+                        notes.append(sentence_of(error, photo))
+                        continue
+                    finally:
+                        bar.total = bar.n + len(left) - place - 1  # one that failed took no work
+                    saved += 1
+                    status = max(status, STATUS[history.params["stopped"]])
+                    notes += [sentence_of(warning.message, photo) for warning in caught]
+                    if history.params["stopped"] == "interrupted":
+                        when = f"after step {history.epoch[-1]}"
+                        raise KeyboardInterrupt
+            except KeyboardInterrupt:
+                status = STATUS["interrupted"]
+                notes.append(f"Interrupted {when} of {photo}. The same command with --resume goes on.")
+        if saved:
+            say(f"Saved {saved} picture{'s' * (saved > 1)} in {options.output}", sys.stdout)
+        for note in notes:
+            say(note)
+    return status
+
+
+class StoppedBySignals:
     """A callback that answers Ctrl-C, a kill, and a terminal that is closed.
 
-    Before the first step they end the program, later the run, after its step: none comes between picture and disk.
-    Once is enough: a program that ends is not to be disturbed.
+    Before the first step of a picture they end the program, later the run, after its step: none comes between picture
+    and disk. Once is enough: a program that ends is not to be disturbed.
     """
-    asked = painting = False
 
-    def answer(number, frame):
-        nonlocal asked
-        first, asked = not asked, True
-        if first and not painting:
+    def __init__(self):
+        self.asked = self.painting = False
+
+    def __enter__(self):
+        heeded = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]  # nohup wants it ignored
+        self.before = {number: signal.signal(number, self.answer) for number in heeded}
+        return self
+
+    def __exit__(self, *error):
+        for number, handler in self.before.items():
+            signal.signal(number, signal.SIG_IGN if self.asked else handler)
+
+    def begin(self):
+        """The next picture begins, unless a signal came while the last one was saved."""
+        self.painting = False
+        if self.asked:
             raise KeyboardInterrupt
 
-    def stop(step, losses, image):
-        nonlocal painting
-        painting = True
-        if asked:
+    def answer(self, number, frame):
+        first, self.asked = not self.asked, True
+        if first and not self.painting:
             raise KeyboardInterrupt
 
-    heeded = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]  # nohup wants it ignored
-    before = {number: signal.signal(number, answer) for number in heeded}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, signal.SIG_IGN if asked else handler)
+    def __call__(self, step, losses, image):
+        self.painting = True
+        if self.asked:
+            raise KeyboardInterrupt
 
 
-def save_somewhere(output, image):
-    """Save the picture; if its place has become impossible during the run, in the folder for temporary files."""
-    from nst_keras import save_image
-
-    try:
-        save_image(output, image)
-    except (OSError, ValueError) as error:
-        fallback = Path(tempfile.mkdtemp()) / "stylised.png"
-        save_image(fallback, image)
-        raise OSError(f"{output} cannot be written ({error}); the picture is in {fallback}.") from error
-    say(f"Saved {output}", sys.stdout)
-
-
-@contextmanager
-def saving(path, but):
-    """Say which file cannot be written, and what that means."""
-    try:
-        yield
-    except OSError as error:
-        raise OSError(f"{path} cannot be written ({error}){but}.") from error
+def sentence_of(error, photo=""):
+    """What an error says, on one line that names the photo it is about."""
+    text = " ".join(str(error or "There is not enough memory; choose a smaller --size.").splitlines())
+    return f"nst-keras: {text if str(photo) in text else f'{photo}: {text}'}"
 
 
 def say(text, stream=None):

@@ -20,11 +20,30 @@ class Parser(argparse.ArgumentParser):
         hint = guess(option, self._option_string_actions) if option.startswith("--") else ""
         self.exit(2, f"nst-keras: {message}{'.' + hint if hint else ';'} --help shows all options.\n")
 
+    def parse_args(self, arguments=None):
+        options = super().parse_args(arguments)
+        options.photos = [options.content]
+        if options.paintings:
+            options.photos, options.styles = [options.content, *options.styles], options.paintings
+            if options.gif or options.region or "-" in options.photos:
+                self.error("--style is for several photos; --gif, --regions and stdin are for one, without --style")
+        options.output = options.output or ("stylised" if options.paintings else "stylised.png")
+        return options
+
     def _parse_optional(self, text):
         return None if text.startswith("-,") else super()._parse_optional(text)  # --regions -,ground.png
 
     def _print_message(self, message, file=None):
         SafeStream(file or sys.stderr).write(message)
+
+
+class Painting(argparse.Action):
+    """Gathers the paintings of --style. Every other picture is a photo then, so one that stands alone is enough."""
+
+    def __call__(self, parser, options, painting, option=None):
+        options.paintings = [*(options.paintings or ()), painting]
+        [styles] = [action for action in parser._actions if action.dest == "styles"]
+        styles.nargs, styles.required = "*", False
 
 
 def number(convert, allowed, **words):
@@ -101,7 +120,9 @@ def build_parser():
     add = parser.add_argument
     add("content", metavar="CONTENT", help="the photograph: a file, the name of a bundled picture, or - for stdin")
     add("styles", metavar="STYLE", nargs="+", help="the painting, or several: as CONTENT")
-    add("-o", "--output", metavar="OUT", default="stylised.png", help="where to save (%(default)s)")
+    several = "the painting, where CONTENT and all else are photos, or folders of photos; once for each painting"
+    add("-s", "--style", metavar="STYLE", dest="paintings", action=Painting, help=several)
+    add("-o", "--output", metavar="OUT", help="where to save (stylised.png; of several photos a folder: stylised)")
     add("--gif", metavar="FILM", help="also save an animation of the run here")
     add("--overwrite", action="store_true", help="replace files that exist")
     add("--resume", action="store_true", help="continue an interrupted run: give its arguments again, and this one")

@@ -30,34 +30,34 @@ class SafeStream:
 
 
 class ProgressBar:
-    """The share of the work that is done, the remaining time and the losses; `with` closes it, whatever happens."""
+    """The share of the work that is done, the remaining time and the losses; `with` closes it, whatever happens.
+
+    Args:
+        stages: [(height, width, steps)] of the run.
+        verbose: 1, or 0 for nothing to be seen; or a bar of several runs, from `new_bar`, of which this one fills 1.
+    """
 
     def __init__(self, stages, verbose):
-        if verbose not in (0, 1):
+        self.shared = hasattr(verbose, "update")
+        if not self.shared and verbose not in (0, 1):
             raise ValueError(f"verbose is 1 for a progress bar or 0 for none, not {verbose!r}.")
         self.last = "the first step"
-        self.bar = tqdm(
-            total=sum(steps * work(height, width) for height, width, steps in stages),
-            bar_format="{percentage:3.0f} % {bar:10} {elapsed}, {remaining} left{postfix}",
-            mininterval=1,
-            miniters=0,  # else tqdm waits for an advance of its own guess, and show_tile advances by nothing
-            dynamic_ncols=True,
-            file=SafeStream(sys.stderr),
-            disable=not verbose,
-        )
+        self.work = sum(steps * work(height, width) for height, width, steps in stages)
+        self.bar = verbose if self.shared else new_bar(total=1, disable=not verbose)
 
     def __enter__(self):
         return self
 
     def __exit__(self, *error):
-        self.bar.close()
+        if not self.shared:
+            self.bar.close()
 
     def update(self, step, losses, image):
         height, width = image.shape[1:3]
         values = (f"{name} {losses[name + '_loss']:.3g}" for name in ("total", "content", "style"))
         self.last = f"{width}×{height} step {step}: {', '.join(values)}"
         self.bar.set_postfix_str(self.last, refresh=False)
-        self.bar.update(work(height, width))
+        self.bar.update(work(height, width) / self.work)
 
     def show_tile(self, what, number, count):
         """A step in tiles takes long: show that it gets on."""
@@ -67,6 +67,18 @@ class ProgressBar:
     def say(self, text):
         if not self.bar.disable:
             self.bar.write(text, file=self.bar.fp)
+
+
+def new_bar(**options):
+    """A bar of tqdm in our words; it takes what tqdm takes."""
+    return tqdm(
+        **options,
+        bar_format="{desc}{percentage:3.0f} % {bar:10} {elapsed}, {remaining} left{postfix}",
+        mininterval=1,
+        miniters=0,  # else tqdm waits for an advance of its own guess, and show_tile advances by nothing
+        dynamic_ncols=True,
+        file=SafeStream(sys.stderr),
+    )
 
 
 def work(height, width):

@@ -15,8 +15,8 @@ from pathlib import Path
 import ipywidgets as widgets
 from tqdm import tqdm
 
-from nst_keras.__main__ import film_into
 from nst_keras.files import Uploads, curves, gif, jpeg, link, png
+from nst_keras.jobs import film_into
 from nst_keras.pictures import BUNDLED, fitted_shape, open_picture, pixels_of, shape_of
 from nst_keras.progress import work
 from nst_keras.recipe import Recipe, plan_stages, remaining_stages

@@ -58,7 +58,8 @@ def transfer_style(content, style, *, recipe=None, initial_step=0, callbacks=(),
         callbacks: a function or several, called after every step as callback(step, losses, image): step from 1,
             losses as {name: float}, image a tensor (1, height, width, 3) at the size of the stage. One that raises
             `StopTransfer` ends the run, and the picture so far is returned.
-        verbose: 1 shows a progress bar with the losses and the remaining time, 0 shows nothing.
+        verbose: 1 shows a progress bar with the losses and the remaining time, 0 shows nothing. A bar from
+            `progress.new_bar` shows this run as one of several.
         vgg16: a model from `load_vgg16`; None loads the bundled one.
         knobs: of a `Recipe`, in place of the recipe's own: size, content_weight (α), style_weight (β),
             total_variation_weight, content_layers, style_layers, init, optimizer, steps, coarse_to_fine, seed,

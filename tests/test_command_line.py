@@ -90,7 +90,7 @@ def test_options_reach_transfer_style(tmp_path, monkeypatch):
         size=99,
         steps=11,
     )
-    assert seen == {"initial_step": 0}
+    assert seen == {"initial_step": 0, "verbose": 1}
 
 
 def test_options_of_the_styles_reach_transfer_style(tmp_path, monkeypatch):
@@ -341,7 +341,7 @@ def test_a_long_run_makes_a_film_of_even_steps_that_ends_with_the_picture(tmp_pa
         return image, history
 
     monkeypatch.setattr("nst_keras.training.transfer_style", transfer_style)
-    monkeypatch.setattr("nst_keras.__main__.GIF_FRAMES", 2)
+    monkeypatch.setattr("nst_keras.jobs.GIF_FRAMES", 2)
     film = tmp_path / "film.gif"
     assert main(["cat", "poppies", "-o", str(tmp_path / "out.png"), "--gif", str(film)]) == 0
     with Image.open(film) as frames:
@@ -435,7 +435,7 @@ def test_a_picture_that_cannot_be_used_is_named(name, says, tmp_path, monkeypatc
             raise PermissionError(13, "Permission denied", str(file))
 
         monkeypatch.setattr(Image, "open", not_permitted)
-        monkeypatch.setattr("nst_keras.__main__.check_output_path", lambda *path, **options: "PNG")
+        monkeypatch.setattr("nst_keras.jobs.check_output_path", lambda *path, **options: "PNG")
     assert main([str(path), "poppies", "-o", str(tmp_path / "out.png")]) == 2
     error = capsys.readouterr().err
     assert says in error

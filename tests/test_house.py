@@ -17,11 +17,11 @@ PACKAGE = Path(nst_keras.__file__).parent
 HOUSE = [
     *("ranges", "pictures", "recipe", "styles", "_tensorflow", "images", "colours", "features", "losses", "objective"),
     *("descent", "memory", "progress", "tiles", "training", "plotting", "exercises", "checkpoints"),
-    *("options", "__main__", "settings", "files", "studio"),
+    *("options", "folders", "jobs", "__main__", "settings", "files", "studio"),
 ]
 WITHOUT_TENSORFLOW = [
-    *("ranges", "pictures", "recipe", "styles", "memory", "progress", "checkpoints", "options", "__main__"),
-    *("settings", "files", "studio"),
+    *("ranges", "pictures", "recipe", "styles", "memory", "progress", "checkpoints"),
+    *("options", "folders", "jobs", "__main__", "settings", "files", "studio"),
 ]
 
 
