@@ -109,7 +109,7 @@ def paint_each(left, photos, open_job, options):
                         notes.append(sentence_of(error, photo))
                         continue
                     finally:
-                        bar.total = bar.n + len(left) - place - 1  # one that failed took no work
+                        bar.total = bar.n + (len(left) - place - 1)  # one that failed took no work
                     saved += 1
                     status = max(status, STATUS[history.params["stopped"]])
                     notes += [sentence_of(warning.message, photo) for warning in caught]
@@ -118,7 +118,8 @@ def paint_each(left, photos, open_job, options):
                         raise KeyboardInterrupt
             except KeyboardInterrupt:
                 status = STATUS["interrupted"]
-                notes.append(f"Interrupted {when} of {photo}. The same command with --resume goes on.")
+                again = "The same command with --resume goes on, and paints what is not there yet."
+                notes.append(f"Interrupted {when} of {photo}. {again}")
         if saved:
             say(f"Saved {saved} picture{'s' * (saved > 1)} in {options.output}", sys.stdout)
         for note in notes:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from nst_keras.checkpoints import Checkpoint, fingerprint, path_beside
 from nst_keras.options import STYLE_OPTIONS
 from nst_keras.pictures import SIZE, check_output_path, find_picture, open_picture, shape_of
+from nst_keras.ranges import short
 from nst_keras.recipe import Recipe, check_sides, smallest_side
 from nst_keras.styles import Style, open_style
 
@@ -184,4 +185,4 @@ def saving(path, but):
     try:
         yield
     except OSError as error:
-        raise OSError(f"{path} cannot be written ({error}){but}.") from error
+        raise OSError(f"{short(str(path))} cannot be written ({error.strerror or error}){but}.") from error

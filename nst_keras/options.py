@@ -26,8 +26,9 @@ class Parser(argparse.ArgumentParser):
         if options.paintings:
             options.photos, options.styles = [options.content, *options.styles], options.paintings
             if options.gif or options.region or "-" in options.photos:
-                self.error("--style is for several photos; --gif, --regions and stdin are for one, without --style")
-        options.output = options.output or ("stylised" if options.paintings else "stylised.png")
+                self.error("photos that --style paints can have no --gif and no --regions, and cannot come from stdin")
+        if options.output is None:
+            options.output = "stylised" if options.paintings else "stylised.png"
         return options
 
     def _parse_optional(self, text):
@@ -120,9 +121,9 @@ def build_parser():
     add = parser.add_argument
     add("content", metavar="CONTENT", help="the photograph: a file, the name of a bundled picture, or - for stdin")
     add("styles", metavar="STYLE", nargs="+", help="the painting, or several: as CONTENT")
-    several = "the painting, where CONTENT and all else are photos, or folders of photos; once for each painting"
+    several = "the painting, once for each; all else are photos then, or folders of photos"
     add("-s", "--style", metavar="STYLE", dest="paintings", action=Painting, help=several)
-    add("-o", "--output", metavar="OUT", help="where to save (stylised.png; of several photos a folder: stylised)")
+    add("-o", "--output", metavar="OUT", help="where to save (stylised.png; with --style a folder, stylised)")
     add("--gif", metavar="FILM", help="also save an animation of the run here")
     add("--overwrite", action="store_true", help="replace files that exist")
     add("--resume", action="store_true", help="continue an interrupted run: give its arguments again, and this one")

@@ -44,6 +44,7 @@ class ProgressBar:
         self.last = "the first step"
         self.work = sum(steps * work(height, width) for height, width, steps in stages)
         self.bar = verbose if self.shared else new_bar(total=1, disable=not verbose)
+        self.start, self.done = self.bar.n, 0
 
     def __enter__(self):
         return self
@@ -57,7 +58,8 @@ class ProgressBar:
         values = (f"{name} {losses[name + '_loss']:.3g}" for name in ("total", "content", "style"))
         self.last = f"{width}×{height} step {step}: {', '.join(values)}"
         self.bar.set_postfix_str(self.last, refresh=False)
-        self.bar.update(work(height, width) / self.work)
+        self.done += work(height, width)
+        self.bar.update(self.start + self.done / self.work - self.bar.n)  # so that the end is 1, not 0.9999 or 1.0001
 
     def show_tile(self, what, number, count):
         """A step in tiles takes long: show that it gets on."""

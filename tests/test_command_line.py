@@ -505,6 +505,7 @@ def test_help_and_errors_do_not_wait_for_tensorflow(tmp_path):
     assert "usage: nst-keras" in run_python("-c", code, "--help").stdout
     assert run_python("-c", code, "cat", "nobody.jpg").stdout == "2\n"
     assert run_python("-c", code, "cat", "poppies", "-o", "out.xyz").stdout == "2\n"
+    assert run_python("-c", code, "cat", "coffee", "-s", "poppies", "-o", "out.png").stdout == "2\n"
     assert "--steps: must be" in run_python("-c", code, "cat", "poppies", "--steps", "0").stderr
     assert "no layer" in run_python("-c", code, "cat", "poppies", "--style-layers", "conv9").stderr
     assert run_python("-c", code, "cat", "poppies", "--size", "20").stdout == "2\n"

@@ -1,9 +1,10 @@
 import io
 import os
+from types import SimpleNamespace
 
 import pytest
 
-from nst_keras.progress import ProgressBar, SafeStream
+from nst_keras.progress import ProgressBar, SafeStream, new_bar
 
 LOSSES = {"total_loss": 3.0, "content_loss": 1.0, "style_loss": 10.0}
 
@@ -61,6 +62,21 @@ def test_the_bar_counts_work_not_steps(capsys):
     shown = capsys.readouterr().err.split("\r")[-1]
     assert shown.startswith(f"{100 * work[0] / sum(work):3.0f} %")
     assert "64×43 step 1: total 3, content 1, style 10" in shown
+
+
+def test_runs_that_share_a_bar_fill_the_same_part_of_it(capsys):
+    """However large they are, and to the last digit: tqdm complains of a bar that is more than full."""
+    with new_bar(total=3) as bar:
+        bar.mininterval = 0
+        for height, width, steps in ((43, 64, 7), (86, 128, 3), (430, 640, 11)):
+            with ProgressBar([(height, width, steps)], bar) as run:
+                for step in range(steps):
+                    run.update(step, LOSSES, SimpleNamespace(shape=(1, height, width, 3)))
+    assert bar.n == 3
+    shown = capsys.readouterr().err
+    for share in (5, 33, 44, 67, 100):
+        assert f"\r{share:3} % " in shown
+    assert shown.count("\n") == 1
 
 
 def test_nothing_is_shown_where_nothing_is_wanted(capsys):
