@@ -1,5 +1,6 @@
 """What editors read: `__init__.py` imports every name only when it is asked for."""
 
+import concurrent.futures
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -52,6 +53,7 @@ def transfer_style(
     callbacks: Callable[[int, dict[str, float], tf.Tensor], object] | Iterable[Callable[..., object]] | None = ...,
     verbose: int = ...,
     vgg16: keras.Model | None = ...,
+    workers: concurrent.futures.Executor | None = ...,
     size: int | None = ...,
     content_weight: float = ...,
     style_weight: float = ...,

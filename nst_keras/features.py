@@ -79,6 +79,7 @@ def load_vgg16(weights="bundled", pooling="max"):
             raise ValueError(f"{_no_weights(path)} (some layers are missing).")
     vgg16 = _frozen(vgg16, pooling)
     vgg16.trainable = False
+    vgg16.origin = weights if weights in ("bundled", "imagenet") else str(path.absolute()), pooling
     return vgg16
 
 
@@ -201,6 +202,8 @@ class FeatureExtractor:
                     f"The layer {layer.name} of this model computes in {layer.dtype_policy.name}, in which the losses "
                     "overflow or lose precision; make the model in float32 or mixed_bfloat16."
                 )
+        self.dtype_policy = self.model.layers[-1].dtype_policy.name
+        self.origin = getattr(vgg16, "origin", None)
         self.number_bytes = tf.as_dtype(self.model.layers[-1].compute_dtype).size
 
     def __call__(self, image):

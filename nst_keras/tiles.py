@@ -60,23 +60,26 @@ def tiles_of(height, width, size, extractor):
     return [(rows, columns) for rows in strips(height) for columns in strips(width)]
 
 
-def tiled_gradient(extractor, content, styles, recipe, size, show_tile=None):
+def tiled_gradient(extractor, content, styles, recipe, size, show_tile=None, run_pass=None):
     """What `gradient_of(objective_of(…))` is, computed in tiles of `size` pixels.
 
     Args:
         extractor, content, styles, recipe: as in `objective_of`.
         size: of a tile, in pixels on each side.
         show_tile: called as show_tile(what, number, count) before each of the tiles, in both passes.
+        run_pass: function of (what, tasks) that yields each task's result, in their order: `passes_here`, the default,
+            or `passes_of` an executor (workers.py).
 
     Returns:
         Function of an image that gives ({loss name: float}, gradient of the image's shape).
     """
-    features_of, sums_of, gradient_of_sums = _passes(extractor, tuple(recipe.style_layers))
+    run_pass = run_pass or passes_here(extractor, recipe)
 
     def mean_gram_matrices(style):
         masks = masks_of(style.style_region, style.image, extractor)
         tiles = tiles_of(*style.image.shape[1:3], size, extractor)
-        sums = _added(sums_of(tile, style.image, {}, [_own(masks, tile, extractor)]) for tile in tiles)
+        pieces = [(tile, {}, [_own(masks, tile, extractor)]) for tile in tiles]
+        sums = _added(run_pass("sums", _tasks(style.image, pieces)))
         reached = _reached(masks, style.image, extractor)
         return {layer: gram / reached[layer] for layer, gram in sums["gram"][0].items()}
 
@@ -85,36 +88,51 @@ def tiled_gradient(extractor, content, styles, recipe, size, show_tile=None):
     masks = [masks_of(region, content, extractor) for region in regions]
     reached = [_reached(mask, content, extractor) for mask in masks]
     positions = _reached({}, content, extractor) | {"image": content.shape[1] * content.shape[2]}
-    pieces = []  # each tile with what stays the same in every step
-    for tile in tiles_of(*content.shape[1:3], size, extractor):
-        features = features_of(tile, content)
-        content_features = {layer: features[layer] for layer in recipe.content_layers}
-        pieces.append((tile, content_features, [_own(mask, tile, extractor) for mask in masks]))
+    tiles = tiles_of(*content.shape[1:3], size, extractor)
+    content_features = run_pass("content", _tasks(content, [(tile,) for tile in tiles]))
+    pieces = [  # each tile with what stays the same in every step
+        (tile, features, [_own(mask, tile, extractor) for mask in masks])
+        for tile, features in zip(tiles, content_features, strict=True)
+    ]
 
-    def shown(what):
-        for number, piece in enumerate(pieces, start=1):
+    def shown(what, results):
+        for number in range(1, len(pieces) + 1):
             if show_tile:
                 show_tile(what, number, len(pieces))
-            yield piece
+            yield next(results)
 
     def evaluate(image):
-        sums = _added(sums_of(tile, image, *constants) for tile, *constants in shown("sums"))
+        sums = _added(shown("sums", run_pass("sums", _tasks(image, pieces))))
         with tf.GradientTape() as tape:
             tape.watch((sums, image))
             steps = squared_steps(image)
             losses = loss({**sums, "steps": steps, "reached": reached, "positions": positions}, targets, recipe, shares)
         slopes, gradient = tape.gradient(losses["total_loss"], (sums, image))
         gradient = gradient.numpy()
-        for tile, *constants in shown("gradient"):
-            rows, columns = tile
-            gradient[:, rows.seen, columns.seen] += gradient_of_sums(tile, image, *constants, slopes)
+        gradients = shown("gradient", run_pass("gradient", _tasks(image, pieces, slopes)))
+        for (rows, columns), part in zip(tiles, gradients, strict=True):
+            gradient[:, rows.seen, columns.seen] += part
         return {name: float(value) for name, value in losses.items()}, tf.constant(gradient)
 
     return evaluate
 
 
-def _passes(extractor, style_layers):
-    """Functions of (tile, image, …): the tile's own features, its sums, and the gradient of these on what it sees."""
+def _tasks(image, pieces, *more):
+    """A pass, tile by tile: each in its own coordinates, with what it sees of the image and whatever else it needs."""
+    for tile, *constants in pieces:
+        rows, columns = tile
+        shifted = tuple(Strip(*(edge - strip.first_seen for edge in strip)) for strip in tile)
+        yield shifted, image[:, rows.seen, columns.seen], *constants, *more
+
+
+def passes_here(extractor, recipe):
+    """Compute the tiles in this process, each when its result is asked for."""
+    compute = tile_passes(extractor, tuple(recipe.content_layers), tuple(recipe.style_layers))
+    return lambda what, tasks: (compute(what, *task) for task in tasks)
+
+
+def tile_passes(extractor, content_layers, style_layers):
+    """Function of (what, tile, seen, …): a tile's "content" features, "sums", or their "gradient" on what it sees."""
 
     @functools.cache
     def compiled(rows, columns):
@@ -122,6 +140,10 @@ def _passes(extractor, style_layers):
 
         def features(seen):
             return _own(extractor(seen), (rows, columns), extractor)
+
+        def content(seen):
+            own = features(seen)
+            return {layer: own[layer] for layer in content_layers}
 
         def sums(seen, content_features, masks):
             found = measure(seen, features(seen), content_features, style_layers, masks)
@@ -133,16 +155,13 @@ def _passes(extractor, style_layers):
                 found = sums(seen, content_features, masks)
             return tape.gradient(found, seen, slopes)
 
-        return [tf.function(one, autograph=False) for one in (features, sums, gradient)]
+        return {one.__name__: tf.function(one, autograph=False) for one in (content, sums, gradient)}
 
-    def call(number, tile, image, *arguments):
-        rows, columns = tile
-        shifted = [Strip(*(edge - strip.first_seen for edge in strip)) for strip in tile]
-        function, seen = compiled(*shifted)[number], image[:, rows.seen, columns.seen]
+    def compute(what, tile, *arguments):
         # Asked for in this way, TensorFlow does not warn that every kind of tile needs a function of its own.
-        return function.get_concrete_function(seen, *arguments)(seen, *arguments)
+        return compiled(*tile)[what].get_concrete_function(*arguments)(*arguments)
 
-    return [functools.partial(call, number) for number in range(3)]
+    return compute
 
 
 def _own(maps, tile, extractor):

@@ -26,6 +26,7 @@ from nst_keras.recipe import (
 )
 from nst_keras.styles import open_style, styles_from
 from nst_keras.tiles import tiled_gradient, tiles_of
+from nst_keras.workers import WORKERS_TILE, WorkersLost, passes_of
 
 
 class StopTransfer(Exception):
@@ -41,7 +42,9 @@ class StopTransfer(Exception):
     """
 
 
-def transfer_style(content, style, *, recipe=None, initial_step=0, callbacks=(), verbose=1, vgg16=None, **knobs):
+def transfer_style(
+    content, style, *, recipe=None, initial_step=0, callbacks=(), verbose=1, vgg16=None, workers=None, **knobs
+):
     """Paint the content of one image in the style of another.
 
     The pixels of an image, at first random noise, are changed step by step so that the total loss
@@ -61,6 +64,9 @@ def transfer_style(content, style, *, recipe=None, initial_step=0, callbacks=(),
         verbose: 1 shows a progress bar with the losses and the remaining time, 0 shows nothing. A bar from
             `progress.new_bar` shows this run as one of several.
         vgg16: a model from `load_vgg16`; None loads the bundled one.
+        workers: an executor, as of `concurrent.futures` or Dask's `Client.get_executor()`, whose workers compute the
+            tiles of a picture that is larger than one; with tile="auto" a tile then has 512 pixels on each side. The
+            picture is the same but for rounding.
         knobs: of a `Recipe`, in place of the recipe's own: size, content_weight (α), style_weight (β),
             total_variation_weight, content_layers, style_layers, init, optimizer, steps, coarse_to_fine, seed,
             tile. `help(Recipe)` explains them.
@@ -71,11 +77,12 @@ def transfer_style(content, style, *, recipe=None, initial_step=0, callbacks=(),
         {loss name: value at every step} (total_loss, content_loss, style_loss, total_variation_loss,
         style_loss/<layer>; of several styles what each adds to style_loss: style_loss/1, style_loss/2 … in the order
         given; and size, the longer side) and history.params (steps, stages, and stopped: None,
-        "interrupted", "callback", "diverged" or "out of memory").
+        "interrupted", "callback", "diverged", "out of memory" or "workers lost").
 
     Raises:
         ValueError: if an argument makes no sense; TypeError: if there is no keyword of that name; FileNotFoundError:
-            if a picture is missing; MemoryError: if `size` is more than the free memory allows, even in tiles.
+            if a picture is missing; MemoryError: if `size` is more than the free memory allows, even in tiles;
+            ConnectionError: if the workers are lost in the first step.
 
     Source:
         Gatys, Ecker, Bethge (2015), section 4; Gatys et al. (2017, arXiv 1611.07865), section 6, for coarse to fine.
@@ -90,24 +97,23 @@ def transfer_style(content, style, *, recipe=None, initial_step=0, callbacks=(),
     check_optimizer(recipe.optimizer)
     callbacks = _checked_callbacks(callbacks)
     extractor = FeatureExtractor(recipe.content_layers | recipe.style_layers, vgg16)
+    passes = workers and passes_of(workers, extractor, recipe)
     picture, name = open_picture(content), name_of(content, "The content image")
-    recipe = replace(recipe, size=recipe.size or max(shape_of(picture)))
+    tile = WORKERS_TILE if workers and recipe.tile == "auto" else recipe.tile
+    recipe = replace(recipe, size=recipe.size or max(shape_of(picture)), tile=tile)
     content = _image_at_size(picture, name, recipe.size, recipe.tile, extractor)
     styles = [_style_at_size(style, shape_of(picture), recipe, extractor) for style in styles_from(style)]
-    images = content, *(style.image for style in styles)
-    plans = [plan_memory(*image.shape[1:3], extractor, recipe.tile) for image in images]
-    plan = next((plan for plan in plans if plan != WHOLE), WHOLE)
+    plan = _plan_for([content, *(style.image for style in styles)], extractor, tile)
     shape = tuple(content.shape[1:3])
     stages = remaining_stages(plan_stages(*shape, recipe.steps, recipe.coarse_to_fine), initial_step)
     start = image = _starting_image(recipe, content, stages[0][:2])
-    steps, records, stopped = [], [], None
+    steps, records, stopped, trouble = [], [], None, None
     with ProgressBar(stages, verbose) as progress:
         if plan != WHOLE:
             progress.say(_in_tiles(plan, shape, extractor))
         try:
-            for step, losses, image in paint(
-                extractor, content, styles, start, stages, recipe, plan, progress.show_tile
-            ):
+            run = paint(extractor, content, styles, start, stages, recipe, plan, progress.show_tile, passes)
+            for step, losses, image in run:
                 steps.append(step)
                 records.append({**losses, "size": max(image.shape[1:3])})
                 for callback in (*callbacks, progress.update):
@@ -116,11 +122,9 @@ def transfer_style(content, style, *, recipe=None, initial_step=0, callbacks=(),
             stopped = "interrupted"
         except StopTransfer:
             stopped = "callback"
-        except NotFinite as error:
-            stopped, trouble, advice = "diverged", ValueError(error), "Make the weights or the learning rate smaller."
-        except tf.errors.ResourceExhaustedError:
-            stopped, trouble, advice = "out of memory", MemoryError("Memory ran out"), "Choose a smaller size or tile."
-    if stopped in ("diverged", "out of memory"):  # said when the progress bar is closed
+        except (NotFinite, WorkersLost, tf.errors.ResourceExhaustedError) as error:
+            stopped, trouble, advice = _trouble(error)
+    if trouble:  # said when the progress bar is closed
         if not records:
             raise type(trouble)(f"{trouble} in the first step. {advice}")
         place = f"after step {steps[-1]}: the picture of that step is kept"
@@ -131,7 +135,7 @@ def transfer_style(content, style, *, recipe=None, initial_step=0, callbacks=(),
     return resize_image(image, shape), _history(steps, records, stages, stopped)
 
 
-def paint(extractor, content, styles, image, stages, recipe, plan=WHOLE, show_tile=None):
+def paint(extractor, content, styles, image, stages, recipe, plan=WHOLE, show_tile=None, passes=None):
     """The run itself: a generator of (step, losses, image), through all stages.
 
     Args:
@@ -143,6 +147,7 @@ def paint(extractor, content, styles, image, stages, recipe, plan=WHOLE, show_ti
         recipe: a `Recipe`.
         plan: from `plan_memory`; a stage that is larger than its tiles is computed in tiles.
         show_tile: as in `tiled_gradient`.
+        passes: from `passes_of`, if workers compute the tiles.
     """
     done = recipe.steps - sum(stage_steps for *_, stage_steps in stages)
     for *stage_shape, stage_steps in stages:
@@ -150,7 +155,7 @@ def paint(extractor, content, styles, image, stages, recipe, plan=WHOLE, show_ti
         pictures = extractor, _on_canvas(content, stage_shape), stage_styles, recipe
         canvas = _on_canvas(image, stage_shape)
         if max(max(picture.shape[1:3]) for picture in (canvas, *(style.image for style in stage_styles))) > plan.tile:
-            evaluate = tiled_gradient(*pictures, plan.tile, show_tile)
+            evaluate = tiled_gradient(*pictures, plan.tile, show_tile, passes and passes(stage_shape))
         else:
             evaluate = gradient_of(objective_of(*pictures))
         run = steps_of(recipe.optimizer, evaluate, canvas, stage_steps, done, plan.history)
@@ -158,6 +163,20 @@ def paint(extractor, content, styles, image, stages, recipe, plan=WHOLE, show_ti
             image = canvas[:, MARGIN:-MARGIN, MARGIN:-MARGIN]
             yield step, losses, image
         done += stage_steps
+
+
+def _trouble(error):
+    """How the run was stopped, what is said of it, and what to do."""
+    if isinstance(error, NotFinite):
+        return "diverged", ValueError(error), "Make the weights or the learning rate smaller."
+    if isinstance(error, WorkersLost):
+        return "workers lost", ConnectionError(error), "See to them, and start again."
+    return "out of memory", MemoryError("Memory ran out"), "Choose a smaller size or tile."
+
+
+def _plan_for(images, extractor, tile):
+    plans = [plan_memory(*image.shape[1:3], extractor, tile) for image in images]
+    return next((plan for plan in plans if plan != WHOLE), WHOLE)
 
 
 def _in_tiles(plan, shape, extractor):

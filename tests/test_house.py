@@ -16,12 +16,12 @@ PACKAGE = Path(nst_keras.__file__).parent
 # From the ground floor up.
 HOUSE = [
     *("ranges", "pictures", "recipe", "styles", "_tensorflow", "images", "colours", "features", "losses", "objective"),
-    *("descent", "memory", "progress", "tiles", "training", "plotting", "exercises", "checkpoints"),
-    *("options", "folders", "jobs", "__main__", "settings", "files", "studio"),
+    *("descent", "memory", "progress", "tiles", "workers", "training", "plotting", "exercises", "checkpoints"),
+    *("options", "folders", "jobs", "cluster", "__main__", "settings", "files", "studio"),
 ]
 WITHOUT_TENSORFLOW = [
     *("ranges", "pictures", "recipe", "styles", "memory", "progress", "checkpoints"),
-    *("options", "folders", "jobs", "__main__", "settings", "files", "studio"),
+    *("options", "folders", "jobs", "cluster", "__main__", "settings", "files", "studio"),
 ]
 
 
