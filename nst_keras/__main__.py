@@ -9,6 +9,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from nst_keras.checkpoints import path_beside
+from nst_keras.cluster import executor_at
 from nst_keras.folders import results_of
 from nst_keras.jobs import check_files, check_sources, job_of, open_photo, open_start, open_styles, saving, stylise
 from nst_keras.options import build_parser
@@ -18,7 +19,7 @@ from nst_keras.ranges import short
 from nst_keras.recipe import Recipe
 
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]  # on Windows two
-STATUS = {None: 0, "interrupted": 130, "diverged": 1, "out of memory": 1, "failed": 1}
+STATUS = {None: 0, "interrupted": 130, "diverged": 1, "out of memory": 1, "workers lost": 1, "failed": 1}
 
 
 def main(arguments=None):
@@ -53,10 +54,10 @@ def paint_one(options, recipe):
     content, recipe = open_photo(options.content, recipe)
     styles = open_styles(options, recipe, shape_of(content))
     job = job_of(content, recipe, styles, open_start(recipe), output, options, options.resume)
-    with StoppedBySignals() as stop:
+    with StoppedBySignals() as stop, executor_at(options.workers) as workers:
         from nst_keras import load_vgg16  # takes seconds
 
-        history = stylise(job, options, load_vgg16(options.weights, options.pooling), stop)
+        history = stylise(job, options, load_vgg16(options.weights, options.pooling), workers, stop)
         for path in filter(None, (output, options.gif)):
             say(f"Saved {path}", sys.stdout)
         if job.checkpoint.path.exists():
@@ -89,7 +90,7 @@ def paint_several(options, recipe):
 def paint_each(left, photos, open_job, options):
     """Paint those of the photos that are left, say what went wrong, and return the exit status."""
     saved, status, notes = 0, 0, []
-    with StoppedBySignals() as stop:
+    with StoppedBySignals() as stop, executor_at(options.workers) as workers:
         from nst_keras import load_vgg16
 
         vgg16 = load_vgg16(options.weights, options.pooling)
@@ -103,7 +104,7 @@ def paint_each(left, photos, open_job, options):
                     bar.set_description_str(f"{number}: {short(photo.name, 30)} ")
                     try:
                         with warnings.catch_warnings(record=True) as caught:
-                            history = stylise(open_job(photo), options, vgg16, stop, bar)
+                            history = stylise(open_job(photo), options, vgg16, workers, stop, bar)
                     except (OSError, ValueError, MemoryError) as error:
                         status = STATUS["failed"]
                         notes.append(sentence_of(error, photo))

@@ -39,7 +39,9 @@ def _client(kind, address):
         with without_warnings():
             return kind(address, timeout=PATIENCE, set_as_default=False)
     except Exception as error:  # an OSError, or whatever the text is that's no address
-        raise ConnectionError(f"No scheduler of Dask answers at {address}; is it running, and is this where?") from error
+        raise ConnectionError(
+            f"No scheduler of Dask answers at {address}; is it running, and is this where?"
+        ) from error
 
 
 def _check_workers(versions, address):
@@ -51,4 +53,6 @@ def _check_workers(versions, address):
         for name in SAME_EVERYWHERE:
             if (there := found["packages"].get(name)) != here[name]:
                 where = "The scheduler" if place == "scheduler" else f"The worker {place}"
-                raise ValueError(f"{where} has {name} {there}, and here it's {here[name]}; install the same everywhere.")
+                raise ValueError(
+                    f"{where} has {name} {there}, and here it's {here[name]}; install the same everywhere."
+                )

@@ -114,7 +114,7 @@ def job_of(content, recipe, styles, start, output, options, resume):
     return Job(content, replace(recipe, init=start), styles, output, checkpoint, done)
 
 
-def stylise(job, options, vgg16, stop, verbose=1):
+def stylise(job, options, vgg16, workers, stop, verbose=1):
     """Transfer the style, save what came out, and a checkpoint if the run can go on; return its history."""
     from nst_keras import colours, plotting, to_pil, transfer_style
 
@@ -131,10 +131,11 @@ def stylise(job, options, vgg16, stop, verbose=1):
         recipe=job.recipe,
         initial_step=job.done,
         vgg16=vgg16,
+        workers=workers,
         callbacks=[*callbacks, stop],
         verbose=verbose,
     )
-    interrupted = history.params["stopped"] == "interrupted"
+    interrupted = history.params["stopped"] in ("interrupted", "workers lost")
     if interrupted and not history.epoch:
         raise KeyboardInterrupt
     image = finished(image)
