@@ -23,25 +23,24 @@ def executor_at(address):
         return
     try:
         from dask.distributed import Client
+        from distributed.comm import get_address_host_port
     except ImportError:
         raise ImportError("--workers needs Dask, which isn't installed: pip install nst-keras[cluster]") from None
     logging.disable()  # what Dask has to say of a connection, we say ourselves
     try:
-        with _client(Client, address) as client:
+        try:
+            get_address_host_port(address)  # a Client of what is no address would trouble us to its end
+            with without_warnings():
+                client = Client(address, timeout=PATIENCE, set_as_default=False)
+        except (OSError, ValueError) as error:
+            raise ConnectionError(
+                f"No scheduler of Dask answers at {address}, as one would at tcp://host:8786."
+            ) from error
+        with client:
             _check_workers(client.get_versions(packages=SAME_EVERYWHERE), address)
-            yield client.get_executor(pure=False)  # else it would look for equal tasks, which there are none
+            yield client.get_executor(pure=False)  # else it would read every array once more, to know equal tasks
     finally:
         logging.disable(logging.NOTSET)
-
-
-def _client(kind, address):
-    try:
-        with without_warnings():
-            return kind(address, timeout=PATIENCE, set_as_default=False)
-    except Exception as error:  # an OSError, or whatever the text is that's no address
-        raise ConnectionError(
-            f"No scheduler of Dask answers at {address}; is it running, and is this where?"
-        ) from error
 
 
 def _check_workers(versions, address):
@@ -53,6 +52,4 @@ def _check_workers(versions, address):
         for name in SAME_EVERYWHERE:
             if (there := found["packages"].get(name)) != here[name]:
                 where = "The scheduler" if place == "scheduler" else f"The worker {place}"
-                raise ValueError(
-                    f"{where} has {name} {there}, and here it's {here[name]}; install the same everywhere."
-                )
+                raise ValueError(f"{where} has {name} {there}, and here is {here[name]}; install the same everywhere.")

@@ -1,7 +1,7 @@
 import os
 import pickle
 import re
-import signal
+import shutil
 import socket
 import subprocess
 import sys
@@ -20,6 +20,7 @@ from nst_keras.__main__ import main
 from nst_keras._tensorflow import keras, tf
 from nst_keras.cluster import executor_at
 from nst_keras.descent import gradient_of
+from nst_keras.features import BUNDLED_WEIGHTS
 from nst_keras.objective import objective_of
 from nst_keras.tiles import tiled_gradient
 from nst_keras.workers import passes_of
@@ -148,8 +149,7 @@ def test_a_worker_loads_the_network_once(monkeypatch):
 
 
 def test_other_weights_on_a_worker_are_refused(tmp_path):
-    path = tmp_path / "own.weights.h5"
-    load_vgg16().save_weights(path)
+    path = shutil.copy(BUNDLED_WEIGHTS, tmp_path / "own.weights.h5")
     vgg16 = load_vgg16(path)
     vgg16.get_layer("block1_conv1").bias.assign_add(np.full(64, 0.01))
     with pytest.raises(
@@ -211,7 +211,7 @@ def test_a_worker_that_is_killed_costs_time_and_nothing_else(client, alone):
         while not killed and time.monotonic() < end:
             for worker in [worker for worker, tasks in client.processing().items() if tasks][:1]:
                 killed.append(pids[worker])
-                os.kill(pids[worker], signal.SIGKILL)
+                psutil.Process(pids[worker]).kill()
             time.sleep(0.01)
 
     def after_the_first_step(step, losses, image):
@@ -245,12 +245,13 @@ def refusal(address, kind):
     return str(error.value)
 
 
-def test_a_scheduler_that_does_not_answer_is_named(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr("nst_keras.cluster.PATIENCE", 0.5)
-    assert main(["cat", "poppies", "-o", str(tmp_path / "out.png"), "--workers", "tcp://127.0.0.1:9"]) == 2
-    said = "nst-keras: No scheduler of Dask answers at tcp://127.0.0.1:9; is it running, and is this where?\n"
-    assert capsys.readouterr().err == said
-    assert "answers at nonsense" in refusal("nonsense", ConnectionError)
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "nonsense"])
+def test_a_scheduler_that_does_not_answer_is_named(address, tmp_path):
+    code = "import sys; from nst_keras import __main__, cluster; cluster.PATIENCE = 0.5; sys.exit(__main__.main())"
+    arguments = ["cat", "poppies", "-o", tmp_path / "out.png", "--workers", address]
+    run = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=60)
+    said = f"nst-keras: No scheduler of Dask answers at {address}, as one would at tcp://host:8786.\n"
+    assert (run.returncode, run.stdout, run.stderr) == (2, "", said)
 
 
 def test_a_scheduler_without_workers_and_one_with_other_versions_are_refused(monkeypatch, capsys):
@@ -272,7 +273,7 @@ def test_a_scheduler_without_workers_and_one_with_other_versions_are_refused(mon
     monkeypatch.setattr(Client, "get_versions", other_keras)
     with LocalCluster(n_workers=1, threads_per_worker=1, **place) as cluster:
         said = refusal(cluster.scheduler_address, ValueError)
-    assert re.match(r"The worker tcp://\S+ has keras 3\.12\.0, and here it's \S+; install the same everywhere\.$", said)
+    assert re.match(r"The worker tcp://\S+ has keras 3\.12\.0, and here is \S+; install the same everywhere\.$", said)
     assert "distributed" not in capsys.readouterr().err
 
 
