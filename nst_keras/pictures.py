@@ -27,7 +27,7 @@ BUNDLED = {
 }
 # Left to itself, Pillow halves the resolution of the colours in these formats.
 FULL_COLOURS = {"JPEG": {"subsampling": "4:4:4"}, "AVIF": {"subsampling": "4:4:4"}}
-_quiet = threading.Lock()
+_quiet = threading.RLock()  # what is quiet may do quiet things itself
 
 
 def open_picture(source, background=1.0):
