@@ -26,13 +26,13 @@ class Counted:
 
     def map(self, function, tasks):
         start, what = time.perf_counter(), function.args[1]
-        sent = sum(len(pickle.dumps(task, 5)) for task in tasks)
         answers = list(self.executor.map(functools.partial(timed, function), tasks))
-        back = sum(len(pickle.dumps(result, 5)) for _, result in answers)
-        seconds = [seconds for seconds, _ in answers]
+        all_seconds = time.perf_counter() - start
+        seconds, results = zip(*answers, strict=True)
+        sent, back = (sum(len(pickle.dumps(one, 5)) for one in some) for some in (tasks, results))
         seen = sum(task[1].shape[1] * task[1].shape[2] for task in tasks)
-        self.passes.append((what, len(tasks), seen, sent, back, np.mean(seconds), time.perf_counter() - start))
-        return (result for _, result in answers)
+        self.passes.append((what, len(tasks), seen, sent, back, np.mean(seconds), all_seconds))
+        return iter(results)
 
 
 def timed(function, task):
