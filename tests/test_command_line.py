@@ -90,7 +90,7 @@ def test_options_reach_transfer_style(tmp_path, monkeypatch):
         size=99,
         steps=11,
     )
-    assert seen == {"initial_step": 0, "verbose": 1}
+    assert seen == {"initial_step": 0, "verbose": 1, "workers": None}
 
 
 def test_options_of_the_styles_reach_transfer_style(tmp_path, monkeypatch):

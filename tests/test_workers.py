@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -238,6 +239,19 @@ def test_the_command_line_paints_with_it_and_keeps_its_remarks_to_itself(client,
     shown = capsys.readouterr().err
     assert "painted in 2 tiles." in shown
     assert "distributed" not in shown
+
+
+def test_when_the_workers_are_lost_resume_goes_on(monkeypatch, tmp_path, capsys):
+    executors = iter([Broken(RuntimeError("nobody is left"), after=18), Far()])
+    monkeypatch.setattr("nst_keras.__main__.executor_at", lambda address: nullcontext(next(executors)))
+    arguments = [*("--size", "100", "--tile", "64", "--steps", "3", "--no-coarse-to-fine"), "--workers", "tcp://a:1"]
+    arguments += ["--content-layers", "block2_conv2", "--style-layers", "block1_conv1,block2_conv1"]
+    arguments = ["cat", "poppies", "-o", str(tmp_path / "out.png"), *arguments]
+    with pytest.warns(UserWarning, match="The workers gave up"):
+        assert main(arguments) == 1
+    assert "Interrupted after step 2. The same command with --resume goes on." in capsys.readouterr().err
+    assert main([*arguments, "--resume"]) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["out.png"]
 
 
 def refusal(address, kind):
