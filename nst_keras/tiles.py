@@ -7,7 +7,8 @@ S = Σ_t S_t of the tiles t, the chain rule gives the gradient on the pixels x i
 
 So a first pass over the tiles adds up S, then ∂L/∂S is computed once, and a second pass takes the gradient of each
 tile. Only one tile's features are in memory at a time. There are no seams: the style is that of the whole picture,
-and not, as where tiles are painted one by one, that of each tile.
+and not, as where tiles are painted one by one, that of each tile. A tile needs nothing of its neighbours' work, so
+other machines can compute it, too (workers.py).
 """
 
 import functools
