@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from nst_keras.pictures import open_picture, srgb_profile
+from nst_keras.pictures import fitted_shape, open_picture, shape_of, srgb_profile
 
 MOST_BYTES = 100 * 10**6
 _drawing = threading.Lock()  # Matplotlib is made for one thread at a time
@@ -31,7 +31,7 @@ class Uploads:
     """
 
     def __init__(self):
-        self.files, self.thumbnails = {}, {}
+        self.files, self.regions, self.opened = {}, {}, {}  # the regions are painted on the page
 
     def take(self, name, content):
         """Keep a file if it is a picture, and return the name by which it is known from now on.
@@ -46,24 +46,46 @@ class Uploads:
         if "," in path.name or path.name.startswith("-"):
             raise ValueError(f"{path.name} has a comma or a hyphen where the command line would misread it; rename it.")
         others = (f"{path.stem}_{number}{path.suffix}" for number in itertools.count(2))
-        name = next(name for name in itertools.chain([path.name], others) if self.files.get(name, content) == content)
+        taken = self.regions | self.files
+        name = next(name for name in itertools.chain([path.name], others) if taken.get(name, content) == content)
         open_picture(_file(name, content))
         self.files[name] = content
         return name
 
+    def new_region(self):
+        """A name for a region that is going to be painted."""
+        names = (f"region_{number}.png" for number in itertools.count(1))
+        name = next(name for name in names if name not in self.regions | self.files)
+        self.regions[name] = b""
+        return name
+
+    def keep_region(self, name, mask):
+        """Keep a region as it is now, a PIL image."""
+        self.regions[name] = _bytes(mask, "PNG")
+
     def source(self, name):
         """What `load_image` takes; a new file each time, because two threads may read it."""
-        return _file(name, self.files[name]) if name in self.files else name
+        contents = self.regions | self.files
+        return _file(name, contents[name]) if name in contents else name
 
-    def thumbnail(self, name, what):
-        """A small picture as HTML."""
-        if name not in self.thumbnails:
+    def small(self, name, side):
+        """A PIL image whose longer side has as many pixels."""
+        if (name, side) not in self.opened:
             picture = open_picture(self.source(name))
             if isinstance(picture, np.ndarray):
                 picture = Image.fromarray(np.uint8(255 * picture))
-            picture.thumbnail((240, 120))
-            self.thumbnails[name] = address("jpeg", _bytes(picture, "JPEG"))
-        return f'<img alt="{html.escape(f"The {what}: {name}")}" src="{self.thumbnails[name]}">'
+            shape = fitted_shape(*shape_of(picture), side)
+            self.opened[name, side] = picture.resize(shape[::-1], reducing_gap=2)
+        return self.opened[name, side]
+
+    def region_links(self, settings):
+        """Links, as HTML, that save the painted regions of which the settings speak."""
+        names = [style.region for style in settings.styles if style.region in self.regions]
+        return " ".join(link(name, self.regions[name], f"Download {name}") for name in names)
+
+    def thumbnail(self, name, what):
+        """A small picture as HTML."""
+        return seen("jpeg", _bytes(self.small(name, 240), "JPEG"), f"The {what}: {name}")
 
 
 def jpeg(image):
@@ -100,7 +122,7 @@ def gif(images):
 
 
 def curves(records):
-    """The losses {name: float} of each step, drawn as a PNG file."""
+    """The losses {name: float} of each step, drawn, as HTML."""
     from matplotlib.figure import Figure
 
     from nst_keras import plotting
@@ -111,7 +133,13 @@ def curves(records):
     with _drawing:
         plotting.plot_losses(SimpleNamespace(epoch=range(1, len(records) + 1), history=history), ax=figure.subplots())
         figure.savefig(file, format="png", dpi=80)
-    return file.getvalue()
+    return seen("png", file.getvalue(), "The losses after each step")
+
+
+def seen(kind, content, alt, shape=None):
+    """A picture as HTML, with a text for those who don't see it; room for a (height, width) is kept."""
+    room = f' height="{shape[0]}" width="{shape[1]}"' if shape else ""
+    return f'<img alt="{html.escape(alt)}"{room} src="{address(kind, content)}">'
 
 
 def address(kind, content):
@@ -119,10 +147,23 @@ def address(kind, content):
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
-def link(kind, content, settings, words):
-    """A link, as HTML, that saves a file."""
-    name = "_".join(Path(each).stem for each in (settings.photo, *(style.image for style in settings.styles)))
-    return f'<a download="{html.escape(name[:100])}.{kind}" href="{address(kind, content)}">{words}</a>'
+def code(settings, regions):
+    """The settings as code, as HTML with buttons that copy it, and with the links to the regions that it reads."""
+    parts = {"In Python": settings.python(), "In a terminal": settings.command()}
+    copy = "navigator.clipboard.writeText(this.nextElementSibling.textContent); this.textContent = 'Copied'"
+    button = f'<button class="jupyter-button" onclick="{copy}">Copy</button>'
+    both = "".join(f"{words} {button}<pre>{html.escape(lines)}</pre>" for words, lines in parts.items())
+    return both + (regions and f"It reads what you painted: {regions}")
+
+
+def title(settings):
+    """The names of the photo and the paintings, for files that are made of them."""
+    return "_".join(Path(each).stem for each in (settings.photo, *(style.image for style in settings.styles)))[:100]
+
+
+def link(name, content, words):
+    """A link, as HTML, that saves a picture as a file of that name."""
+    return f'<a download="{html.escape(name)}" href="{address(Path(name).suffix[1:], content)}">{words}</a>'
 
 
 def _file(name, content):

@@ -22,7 +22,7 @@ class Settings:
     Example:
         >>> settings = Settings("cat", [Style("poppies")], Recipe(size=96), "keep_colours")
         >>> settings.command()
-        'nst-keras cat poppies --size 96 --keep-colours'
+        'nst-keras cat poppies --size 96 --keep-colours -o stylised.png'
         >>> print(settings.python())
         from nst_keras import keep_colours, save_image, transfer_style
         <BLANKLINE>
@@ -68,7 +68,7 @@ class Settings:
             parts += ["--" + name.replace("_", "-"), str(value)]
         if self.colours:
             parts.append("--" + self.colours.replace("_", "-"))
-        return shlex.join(parts)
+        return shlex.join([*parts, "-o", "stylised.png"])
 
 
 def _turned(thing, plain):

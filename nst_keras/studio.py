@@ -15,13 +15,15 @@ from pathlib import Path
 import ipywidgets as widgets
 from tqdm import tqdm
 
-from nst_keras.files import Uploads, curves, gif, jpeg, link, png
+from nst_keras.brush import Brush
+from nst_keras.files import Uploads, code, curves, gif, jpeg, link, png, seen, title
 from nst_keras.jobs import film_into
+from nst_keras.parts import Choosers, button, row, text, wide
 from nst_keras.pictures import BUNDLED, fitted_shape, open_picture, pixels_of, shape_of
 from nst_keras.progress import work
 from nst_keras.recipe import Recipe, plan_stages, remaining_stages
 from nst_keras.settings import Settings
-from nst_keras.styles import SCALE, SHARE, Style
+from nst_keras.styles import Style
 
 FIRST_PHOTO, FIRST_PAINTING = "summer_palace", "great_wave"
 MOST_PAINTINGS = 4
@@ -33,10 +35,10 @@ COLOURS = {
     "the photo's, lent to the painting first": "match_colours",
 }
 ENDS = {
-    None: "Done: {} steps. Go on paints the last size once more, with another β if you like.",
-    "callback": "Stopped after step {}. Go on paints the rest, with another β if you like.",
-    "diverged": "After step {} the losses grew beyond all bounds. Choose a smaller β.",
-    "out of memory": "After step {} the memory ran out. Choose a smaller size.",
+    None: "Done: {} steps{}. Go on paints the last size once more, with another β if you like.",
+    "callback": "Stopped after step {}{}. Go on paints the rest, with another β if you like.",
+    "diverged": "After step {}{} the losses grew beyond all bounds. Choose a smaller β.",
+    "out of memory": "After step {}{} the memory ran out. Choose a smaller size.",
 }
 STYLE_SHEET = Path(__file__).with_suffix(".css").read_text(encoding="utf-8")
 
@@ -60,6 +62,7 @@ class Studio:
     def __init__(self):
         self.uploads, self.paintings = Uploads(), []
         self.thread = self.latest = self.image = None
+        self.choosers = Choosers(self.uploads, self.changed, self.say, self.answering)
         self.asked_to_stop = threading.Event()
         self.make_widgets()
         self.add_painting()
@@ -67,88 +70,67 @@ class Studio:
     def make_widgets(self):
         """The widgets, what a click on them does, and where they stand."""
 
-        def number(knob, kind=widgets.BoundedIntText, **options):
-            [field] = [field for field in fields(Recipe) if field.name == knob]
-            allowed = field.metadata["allowed"]
-            options = {"min": allowed.lowest, "max": allowed.highest, "description": knob, **_wide("9rem")} | options
-            return self.watched(kind(value=field.default, tooltip=field.metadata["help"], **options))
+        def knob(name, kind=widgets.FloatText, **options):  # one with bounds would change what is typed, without a word
+            [field] = [field for field in fields(Recipe) if field.name == name]
+            options = {"description": name, "tooltip": field.metadata["help"], **wide("9rem")} | options
+            return self.watched(kind(field.default, **options))
 
         powers = {"min": LOWEST_BETA, "max": HIGHEST_BETA, "step": 0.05, "readout_format": ".2g"}
-        self.beta = number("style_weight", widgets.FloatLogSlider, description="β", continuous_update=False, **powers)
-        self.size, self.steps = number("size", step=16), number("steps")
-        self.colours = self.watched(widgets.Dropdown(options=COLOURS, index=0, description="colours", **_wide("20rem")))
-        self.photo, photo = self.chooser("content", "photo", FIRST_PHOTO)
-        self.painting_box, self.ends = widgets.VBox(), [_html(name="thumbnail"), _html(name="thumbnail")]
-        add = _button("Add a painting", self.add_painting)
-        self.paint = _button("Paint", self.start, button_style="primary")
-        self.stop = _button("Stop", self.end_after_this_step, disabled=True)
-        self.go_on = _button("Go on", lambda: self.start(going_on=True), disabled=True)
-        self.make_film = _button("Make a film", lambda: self.in_background(self.save_film), disabled=True)
+        self.beta = knob("style_weight", widgets.FloatLogSlider, description="β", continuous_update=False, **powers)
+        self.size, self.steps = knob("size", step=16), knob("steps", step=1)
+        self.colours = self.watched(widgets.Dropdown(options=COLOURS, index=0, description="colours", **wide("20rem")))
+        self.photo, photo = self.choosers.make("content", "photo", FIRST_PHOTO)
+        self.painting_box, self.ends = widgets.VBox(), [text(name="thumbnail"), text(name="thumbnail")]
+        add = button("Add a painting", self.add_painting)
+        self.paint = button("Paint", self.start, "6.3rem", button_style="primary")
+        self.stop = button("Stop", self.end_after_this_step, "6.3rem", disabled=True)
+        self.go_on = button("Go on", lambda: self.start(going_on=True), "6.3rem", disabled=True)
+        self.make_film = button("Make a film", lambda: self.in_background(self.save_film), disabled=True)
         self.message, self.download, self.film_link, self.code = (widgets.HTML() for _ in range(4))
-        self.bar = widgets.FloatProgress(min=0, max=1, **_wide("20rem"))
-        self.picture, self.curves = (widgets.Image() for _ in range(2))
-        for shown, name in ((self.picture, "picture"), (self.curves, "curves")):  # a tooltip would break their view
-            shown.add_class(name)
-            shown.layout.display = "none"  # until there is one
-        left = [_html("<h3>Photo</h3>"), photo, _html("<h3>Paintings</h3>"), self.painting_box, add]
-        left += [_html("<h3>How much of the painting</h3>"), _row(self.ends[0], self.beta, self.ends[1], name="ends")]
-        left += [_row(self.size, self.steps), self.colours]
-        right = [_row(self.paint, self.stop, self.go_on), self.message, self.bar, self.picture]
-        right += [_row(self.download, self.make_film, self.film_link), self.curves]
+        self.bar = widgets.FloatProgress(min=0, max=1, **wide("20rem"))
+        self.picture, self.curves = text(name="picture"), text(name="curves")
+        left = [text("<h3>Photo</h3>"), photo, text("<h3>Paintings</h3>"), self.painting_box, add]
+        left += [text("<h3>How much of the painting</h3>"), row(self.ends[0], self.beta, self.ends[1], name="ends")]
+        left += [row(self.size, self.steps), self.colours]
+        right = [row(self.paint, self.stop, self.go_on), self.message, self.bar, self.picture]
+        right += [row(self.download, self.make_film, self.film_link), self.curves]
         right += [widgets.Accordion([self.code], titles=["Copy as code"])]
         columns = widgets.Box([widgets.VBox(left), widgets.VBox(right)]).add_class("studio")
         self.page = widgets.VBox([widgets.HTML(f"<style>{STYLE_SHEET}</style>"), columns])
 
     def watched(self, widget):
-        """The widget, whose changes show in the code."""
-        widget.observe(self.show_settings, "value")
+        """The widget, whose changes show."""
+        widget.observe(lambda _: self.changed(), "value")
         return widget
 
-    def chooser(self, kind, what, first):
-        """A dropdown of the bundled pictures of a kind, and the row of it, a button that uploads, and the picture."""
-        names = {name: name for name, path in BUNDLED.items() if path.parent.name == kind}
-        options = names if first else {"everywhere": None, **names}
-        dropdown = widgets.Dropdown(options=options, index=list(options.values()).index(first), **_wide("12rem"))
-        dropdown.description, dropdown.tooltip = "" if first else what, what
-        thumbnail = _html(name="thumbnail")
-
-        def take(change):
-            for file in change["new"]:
-                with self.answering():
-                    name = self.uploads.take(file["name"], bytes(file["content"]))
-                    dropdown.options = {**dict(dropdown.options), name: name}
-                    dropdown.value = name
-                    self.say(f"{name} is uploaded.")
-            upload.value = ()  # so that the same file can come again
-
-        def look(_=None):
-            thumbnail.value = self.uploads.thumbnail(dropdown.value, what) if dropdown.value else ""
-
-        upload = widgets.FileUpload(accept="image/*", description="Upload", tooltip=f"a {what} of yours")
-        upload.layout.width = "7rem"
-        upload.observe(take, "value")
-        dropdown.observe(look, "value")
-        look()
-        return self.watched(dropdown), _row(dropdown, upload, thumbnail)
+    def changed(self):
+        """After a change of the settings: what was said before is no longer true."""
+        if not self.is_busy():
+            self.say("")
+        self.show_brushes()
+        self.show_settings()
 
     def add_painting(self):
         """One more painting, with its share, the size of its strokes and its region."""
         if len(self.paintings) == MOST_PAINTINGS:
             return self.say(f"{MOST_PAINTINGS} paintings are the most; remove one first.")
 
-        def number(name, allowed, tooltip):
-            options = {"min": allowed.lowest, "max": allowed.highest, "step": 0.5, "tooltip": tooltip, **_wide("7rem")}
-            return self.watched(widgets.BoundedFloatText(1.0, description=name, **options))
+        def number(name, width, tooltip):
+            field = widgets.FloatText(1.0, description=name, tooltip=tooltip, step=0.5, **wide(width))
+            return self.watched(field)
 
         chosen = [painting["image"].value for painting in self.paintings]
         names = [name for name, path in BUNDLED.items() if path.parent.name == "style" and name not in chosen]
-        image, images = self.chooser("style", "painting", FIRST_PAINTING if FIRST_PAINTING in names else names[0])
-        region, regions = self.chooser("masks", "region", None)
-        share = number("share", SHARE, "how much of this painting, beside the shares of the others")
-        scale = number("strokes", SCALE, "2: strokes twice as large")
-        painting = {"image": image, "share": share, "scale": scale, "region": region}
-        remove = _button("Remove", lambda: self.remove_painting(painting), "5rem")
-        painting["box"] = widgets.VBox([images, _row(share, scale, remove), regions]).add_class("painting")
+        image, images = self.choosers.make("style", "painting", FIRST_PAINTING if FIRST_PAINTING in names else names[0])
+        brush = Brush(self.uploads, self.changed)
+        others = {"everywhere": None, "painted by hand": brush.name}
+        region, regions = self.choosers.make("masks", "region", None, others)
+        share = number("share", "6rem", "how much of this painting, beside the shares of the others")
+        scale = number("stroke scale", "8rem", "2: strokes twice as large")
+        painting = {"image": image, "share": share, "scale": scale, "region": region, "brush": brush}
+        remove = button("Remove", lambda: self.remove_painting(painting), "5rem")
+        painting["box"] = widgets.VBox([images, row(share, scale, remove), regions, brush.box])
+        painting["box"].add_class("painting")
         self.show_paintings([*self.paintings, painting])
 
     def remove_painting(self, painting):
@@ -161,11 +143,17 @@ class Studio:
         """Let these be the paintings."""
         self.paintings = paintings
         self.painting_box.children = [painting["box"] for painting in paintings]
-        self.show_settings()
+        self.changed()
 
-    def say(self, text):
+    def show_brushes(self):
+        """Show the photo where a region is painted by hand; on another photo it is painted anew."""
+        for painting in self.paintings:
+            brush = painting["brush"]
+            brush.lay(self.photo.value if painting["region"].value == brush.name else None)
+
+    def say(self, sentence):
         """Answer in a sentence."""
-        self.message.value = html.escape(text)
+        self.message.value = html.escape(sentence)
 
     @contextmanager
     def answering(self):
@@ -186,27 +174,41 @@ class Studio:
         for name in everywhere:
             if everywhere.count(name) > 1:
                 raise ValueError(f"The painting {name} is chosen twice; choose it once, with a larger share.")
-        recipe = Recipe(size=self.size.value, style_weight=self.style_weight(), steps=self.steps.value)
+        size, steps = (int(n) if n.is_integer() else n for n in (self.size.value, self.steps.value))
+        recipe = Recipe(size=size, style_weight=self.style_weight(), steps=steps)
         return Settings(self.photo.value, [Style(**style) for style in knobs], recipe, self.colours.value)
 
-    def show_settings(self, _=None):
+    def show_settings(self):
         """Show the settings as code, and the pictures at the ends of the slider."""
         if self.paintings:
             with self.answering():
                 self.code.value = ""  # where the settings are refused, there is no code for them
                 settings = self.settings()
-                parts = {"In Python (a click selects it):": settings.python(), "In a terminal:": settings.command()}
-                self.code.value = "".join(f"{title}<pre>{html.escape(code)}</pre>" for title, code in parts.items())
-                self.ends[0].value = self.uploads.thumbnail(settings.photo, "photo")
-                self.ends[1].value = self.uploads.thumbnail(settings.styles[0].image, "painting")
+                self.code.value = code(settings, self.uploads.region_links(settings))
+                self.ends[0].value = self.uploads.thumbnail(settings.photo, "photo") + "more of the photo"
+                painting = self.uploads.thumbnail(settings.styles[0].image, "painting")
+                self.ends[1].value = painting + "more of the painting"
 
     def start(self, going_on=False):
         """Paint a new picture, or on from the one at hand."""
         with self.answering():
-            settings = self.settings()
-            if going_on and settings.photo != self.painted.photo:
-                raise ValueError(f"The picture at hand is of {self.painted.photo}; press Paint to begin a new one.")
-            self.in_background(self.paint_picture, settings, going_on)
+            settings, since = self.settings(), ""
+            if going_on:
+                since = self.what_is_new(settings)
+                if settings.photo != self.painted.photo:
+                    raise ValueError(f"The picture at hand is of {self.painted.photo}; press Paint to begin a new one.")
+            self.in_background(self.paint_picture, settings, going_on, since)
+
+    def what_is_new(self, settings):
+        """What differs from the settings of the picture at hand, and from when on, in words."""
+
+        def parts(of):
+            styles = [vars(style) for style in of.styles]
+            return {"another size": of.recipe.size, "other paintings": styles, "other colours": of.colours}
+
+        before = parts(self.painted)
+        new = " and ".join(words for words, part in parts(settings).items() if part != before[words])
+        return new and f", from step {len(self.records) + 1} on with {new}"
 
     def end_after_this_step(self):
         self.asked_to_stop.set()
@@ -224,23 +226,29 @@ class Studio:
             finally:
                 self.allow(painting=False)
 
-        if not (self.thread and self.thread.is_alive()):  # a second click may come before the button is grey
+        if not self.is_busy():  # a second click may come before the button is grey
             self.asked_to_stop.clear()
             self.allow(painting=True)
             self.say("Getting ready …")
             self.thread = threading.Thread(target=answered, daemon=True)
             self.thread.start()
 
+    def is_busy(self):
+        return self.thread is not None and self.thread.is_alive()
+
     def allow(self, painting):
         """Which buttons can be pressed."""
         self.paint.disabled, self.stop.disabled = painting, not painting
         self.go_on.disabled, self.make_film.disabled = painting or not self.latest, painting or self.image is None
 
-    def paint_picture(self, settings, going_on):
+    def paint_picture(self, settings, going_on, since):
         """Paint until the steps are done or Stop is pressed; when β is turned, go on with the picture at hand."""
         from nst_keras import colours, transfer_style
 
+        if going_on:
+            self.say(f"Going on{since} …")
         photo, size = open_picture(self.uploads.source(settings.photo)), settings.recipe.size
+        regions = self.uploads.region_links(settings)  # as they are now; they may be painted on
         styles = [
             replace(one, image=self.uploads.source(one.image), region=self.uploads.source(one.region))
             for one in settings.styles
@@ -273,13 +281,15 @@ class Studio:
         self.show(self.image)
         self.curves.value = curves(self.records)
         repeatable = self.repeatable and not history.params["stopped"]
-        self.download.value = link("png", png(self.image, settings, repeatable), settings, "Download the picture")
-        self.say(ENDS[history.params["stopped"]].format(self.latest[0]))
+        picture = png(self.image, settings, repeatable)
+        self.download.value = f"{link(f'{title(settings)}.png', picture, 'Download the picture')} {regions}"
+        self.say(ENDS[history.params["stopped"]].format(len(self.records), since))
 
     def watch(self, settings, stages, new):
         """A callback that shows how far the run is, and ends it where the page asks for that."""
         from nst_keras import StopTransfer
 
+        steps = sum(steps for *_, steps in stages) + (0 if new else len(self.records))
         total, painted, start = sum(steps * work(height, width) for height, width, steps in stages), 0, None
         next_picture = next_curves = 0.0
         self.picture.layout.width = f"{max(320, stages[-1][1])}px"  # small stages are shown as large as the last
@@ -304,9 +314,9 @@ class Studio:
                 self.bar.value = painted / total
                 left = (now - start[0]) / max(1, painted - start[1]) * (total - painted)
                 left = f", {tqdm.format_interval(left)} left" if left else ""
-                self.say(f"Step {step} of {settings.recipe.steps}, {width}×{height} pixels{left}")
+                self.say(f"Step {len(self.records)} of {steps}, {width}×{height} pixels{left}")
             if now >= next_curves and len(self.records) > 1:
-                self.curves.value, self.curves.layout.display = curves(self.records), None
+                self.curves.value = curves(self.records)
                 next_curves = time.monotonic() + SECONDS_BETWEEN_CURVES
             if self.asked_to_stop.is_set() or self.style_weight() != settings.recipe.style_weight:
                 raise StopTransfer
@@ -315,13 +325,13 @@ class Studio:
 
     def show(self, image):
         """Show the picture so far."""
-        self.picture.value, self.picture.layout.display = jpeg(image), None
+        self.picture.value = seen("jpeg", jpeg(image), "The picture so far", image.shape[1:3])
 
     def save_film(self):
         """Make the film, and a link that saves it."""
         self.stop.disabled = True
         film = gif([*self.frames, self.image])
-        self.film_link.value = link("gif", film, self.painted, "Download the film")
+        self.film_link.value = link(f"{title(self.painted)}.gif", film, "Download the film")
         self.say("The film is ready.")
 
 
@@ -330,21 +340,3 @@ def _network():
     from nst_keras import load_vgg16
 
     return load_vgg16()
-
-
-def _wide(width):
-    return {"layout": widgets.Layout(width=width), "style": {"description_width": "auto"}}
-
-
-def _button(words, action, width=None, **options):
-    button = widgets.Button(description=words, layout=widgets.Layout(width=width), **options)
-    button.on_click(lambda _: action())
-    return button
-
-
-def _html(text="", name="text"):
-    return widgets.HTML(text).add_class(name)
-
-
-def _row(*children, name="row"):
-    return widgets.HBox(children).add_class("row").add_class(name)

@@ -122,6 +122,7 @@ def test_the_command_line_has_these_settings(settings):
     assert (program, options["content"]) == ("nst-keras", settings.photo)
     assert Recipe(**{k.name: options[k.name] for k in fields(Recipe) if k.name in options}) == settings.recipe
     assert options["styles"] == [style.image for style in settings.styles]
+    assert options["output"] == "stylised.png"
     for knob, plain in (("share", 1), ("scale", 1), ("region", None)):
         assert (options[knob] or [plain] * len(settings.styles)) == [getattr(one, knob) for one in settings.styles]
     assert [name for name in ("keep_colours", "match_colours") if options[name]] == [*filter(None, [settings.colours])]
@@ -156,14 +157,13 @@ def test_a_new_page_has_the_defaults_of_the_recipe_and_its_explanations():
     knobs = {field.name: field.metadata for field in fields(Recipe)}
     for name, widget in (("size", page.size), ("steps", page.steps), ("style_weight", page.beta)):
         assert widget.tooltip == knobs[name]["help"]
-    assert (page.size.min, page.size.max) == (knobs["size"]["allowed"].lowest, knobs["size"]["allowed"].highest)
 
 
 def test_a_run_shows_its_picture_its_losses_and_a_download_and_goes_on(page):
     paint(page)
     assert page.message.value.startswith("Done: 2 steps.")
-    assert Image.open(io.BytesIO(page.picture.value)).size == (32, 21)
-    assert Image.open(io.BytesIO(page.curves.value)).width > 300
+    assert 'alt="The picture so far" height="21" width="32"' in page.picture.value
+    assert 'alt="The losses after each step"' in page.curves.value
     assert page.bar.value == 1
     assert 'download="summer_palace_great_wave.png"' in page.download.value
     assert downloaded(page).text == {"Python": page.painted.python(), "Command": page.painted.command()}
@@ -181,8 +181,8 @@ def test_a_run_shows_its_picture_its_losses_and_a_download_and_goes_on(page):
 
 
 def downloaded(page):
-    [content] = re.findall(r'base64,([^"]+)"', page.download.value)
-    return Image.open(io.BytesIO(base64.b64decode(content)))
+    [content] = saved_files(page.download.value).values()
+    return Image.open(io.BytesIO(content))
 
 
 def test_stop_ends_the_run_after_its_step_and_go_on_paints_the_rest(page):
@@ -195,7 +195,7 @@ def test_stop_ends_the_run_after_its_step_and_go_on_paints_the_rest(page):
     assert (page.paint.disabled, page.stop.disabled, page.go_on.disabled) == (False, True, False)
     del page.watch
     paint(page, "go_on")
-    assert page.message.value.startswith("Done: 10 steps.")
+    assert page.message.value.startswith("Done: 15 steps.")  # L-BFGS had to gather way again
     assert "the code alone doesn't repeat it" in downloaded(page).text["Note"]
     assert not np.allclose(before, page.image)
     assert page.records[5]["total_loss"] < page.records[2]["total_loss"]  # not from noise again
@@ -234,7 +234,7 @@ def test_beta_turned_while_it_paints_goes_on_from_the_picture_at_hand(page):
 
     page.watch = turning
     paint(page)
-    assert page.message.value.startswith("Done: 8 steps.")
+    assert page.message.value.startswith("Done: 12 steps.")
     betas, totals, contents, styles = np.transpose(seen)
     assert list(betas[:5]) == [0.15] * 4 + [1.0]
     assert set(betas[4:]) == {1.0}
@@ -266,6 +266,104 @@ def test_paintings_come_and_go(page):
     assert len(page.paintings) == 1
 
 
+# A region that is painted by hand.
+
+
+def paint_region(page, y=160, size=40, number=0):
+    """A stroke from left to right; its mask as an array (height, width)."""
+    painting = page.paintings[number]
+    painting["region"].value = painting["brush"].name
+    painting["brush"].size.value = size
+    painting["brush"].press(100, y)
+    painting["brush"].move(380, y)
+    painting["brush"].release()
+    return region_of(page, number)
+
+
+def region_of(page, number=0):
+    return load_image(page.uploads.source(page.settings().styles[number].region)).numpy()[0, :, :, 0]
+
+
+def saved_files(markup):
+    """The files that links save, {name: content}."""
+    links = re.findall(r'download="([^"]+)" href="data:[^"]+;base64,([^"]+)"', markup)
+    return {name: base64.b64decode(content) for name, content in links}
+
+
+def test_a_region_is_painted_by_hand_and_saved_with_the_code(page):
+    mask = paint_region(page)
+    assert mask.shape == (320, 480)  # of the photo, 427×640
+    assert set(np.unique(mask)) == {0, 1}
+    assert mask.sum() == pytest.approx(280 * 40 + np.pi * 20**2, rel=0.03)
+    assert (mask[160, 90:391].min(), mask[:135].max(), mask[186:].max(), mask[:, :75].max()) == (1, 0, 0, 0)
+    assert 'Style("great_wave", region="region_1.png")' in page.settings().python()
+    [(name, content)] = saved_files(page.code.value).items()
+    assert name == "region_1.png"
+    np.testing.assert_array_equal(load_image(content).numpy()[0, :, :, 0], mask)
+    page.size.value, page.beta.value = 48, 0.5
+    np.testing.assert_array_equal(region_of(page), mask)
+
+
+def test_moving_over_the_photo_paints_nothing_unless_the_brush_is_down(page):
+    mask = paint_region(page)
+    page.paintings[0]["brush"].move(240, 300)
+    np.testing.assert_array_equal(region_of(page), mask)
+
+
+def test_a_region_is_painted_anew_on_another_photo_and_cleared(page):
+    paint_region(page)
+    page.photo.value = "cat"
+    assert region_of(page).shape == (319, 480)  # of 300×451
+    assert region_of(page).max() == 0
+    assert paint_region(page).max() == 1
+    every = [widget for widget in every_widget(page.page) if getattr(widget, "description", "") == "Clear"]
+    every[0].click()
+    paint(page)
+    assert page.message.value.startswith("region_1.png is empty")
+
+
+def test_a_region_goes_with_its_painting_and_others_stay(page):
+    page.add_painting()
+    paint_region(page, y=80)
+    mask = paint_region(page, y=240, number=1)
+    page.remove_painting(page.paintings[0])
+    assert page.settings().styles[0].region == "region_2.png"
+    np.testing.assert_array_equal(region_of(page), mask)
+    page.add_painting()
+    assert page.paintings[1]["brush"].name == "region_3.png"
+    page.paintings[0]["region"].value = None
+    assert page.paintings[0]["brush"].box.layout.display == "none"
+    assert saved_files(page.code.value) == {}
+
+
+def test_the_code_paints_the_same_picture_from_the_region_that_was_saved(page, tmp_path, monkeypatch):
+    page.steps.value = 4
+    mask = paint_region(page, size=160)
+    page.watch = stopping(page, page.watch, step=2)
+    paint(page)
+    assert page.message.value.startswith("Stopped after step 2.")
+    del page.watch
+    np.testing.assert_array_equal(region_of(page), mask)
+    paint(page, "go_on")
+    assert page.message.value.startswith("Done: ")
+    paint(page)
+    painted = load_image(files.png(page.image, page.painted)).numpy()
+    paint_region(page, y=20)  # later strokes don't change what is saved with the picture
+    files_saved = saved_files(page.download.value)
+    assert list(files_saved) == ["summer_palace_great_wave.png", "region_1.png"]
+    (tmp_path / "region_1.png").write_bytes(files_saved["region_1.png"])
+    monkeypatch.chdir(tmp_path)
+    by_command(page.painted)
+    assert np.abs(load_image("stylised.png").numpy() - painted).mean() < 1 / 255
+
+
+def test_an_upload_does_not_take_the_name_of_a_painted_region(page):
+    mask = paint_region(page)
+    upload(page, "region_1.png", picture_file())
+    assert page.settings().photo == "region_1_2.png"
+    assert mask.max() == 1
+
+
 # What is wrong is answered in a sentence.
 
 BAD_FILES = {
@@ -293,6 +391,28 @@ def test_a_file_that_is_too_large_is_answered(page, monkeypatch):
     monkeypatch.setattr(files, "MOST_BYTES", 2_000_000)
     upload(page, "large.png", bytes(3_000_000))
     assert page.message.value == "large.png has 3 MB, and 2 MB are the most; make it smaller first."
+
+
+WHOLE = "must be a whole number from 1 to"
+NUMBERS = {
+    "not whole": ("size", 3.7, f"size {WHOLE} 65535, or None, not 3.7."),
+    "too small": ("steps", 0, f"steps {WHOLE} 1000000000, not 0."),
+    "too large": ("steps", 2e9, f"steps {WHOLE} 1000000000, not 2000000000."),
+    "no share": ("share", 0, "share must be a number from 0.001 to 1000, not 0.0."),
+    "a negative scale": ("scale", -1, "scale must be a number from 0.1 to 10, not -1.0."),
+}
+
+
+@pytest.mark.parametrize(("name", "number", "answer"), NUMBERS.values(), ids=NUMBERS)
+def test_a_number_that_makes_no_sense_is_answered_and_stays_as_it_was_typed(page, name, number, answer):
+    field = page.paintings[0].get(name) or getattr(page, name)
+    field.value = number
+    assert (page.message.value, page.code.value, field.value) == (answer, "", number)
+    page.paint.click()
+    assert (page.message.value, page.thread) == (answer, None)
+    field.value = 2
+    assert page.message.value == ""
+    assert "transfer_style" in page.code.value
 
 
 def test_too_many_paintings_are_answered(page):
@@ -335,6 +455,31 @@ def test_going_on_needs_the_same_photo(page):
     assert page.message.value == "The picture at hand is of summer_palace; press Paint to begin a new one."
 
 
+def test_what_was_said_goes_when_a_setting_changes_but_not_during_a_run(page):
+    paint(page)
+    assert page.message.value.startswith("Done: 2 steps.")
+    page.beta.value = 0.5
+    assert page.message.value == ""
+    page.say("Step 1 of 2")
+    page.thread = SimpleNamespace(is_alive=lambda: True, join=lambda: None)
+    page.beta.value = 1.0
+    assert page.message.value == "Step 1 of 2"
+
+
+def test_going_on_says_what_is_new_and_from_when_on(page):
+    paint(page)
+    page.size.value, page.beta.value = 40, 0.5
+    page.add_painting()
+    said = []
+    page.message.observe(lambda change: said.append(change["new"]), "value")
+    paint(page, "go_on")
+    new = ", from step 3 on with another size and other paintings"
+    assert f"Going on{new} …" in said
+    assert said[-1].startswith(f"Done: 4 steps{new}. Go on ")
+    paint(page, "go_on")
+    assert page.message.value.startswith("Done: 6 steps. Go on ")
+
+
 def test_a_fault_of_our_own_does_not_leave_the_page_waiting(page, monkeypatch):
     monkeypatch.setattr(page, "paint_picture", lambda *arguments: 1 / 0)
     paint(page)
@@ -365,6 +510,20 @@ def test_weights_that_leave_float32_are_answered(page, monkeypatch):
     assert "in the first step" in page.message.value
 
 
+def test_an_upload_can_be_chosen_everywhere_and_changes_no_other_choice(page):
+    page.photo.value = "cat"
+    mask = paint_region(page)
+    before = page.settings()
+    upload(page, "mine.png", picture_file(), chooser=1)
+    page.add_painting()
+    lists = [page.photo, *(painting[name] for painting in page.paintings for name in ("image", "region"))]
+    assert [dict(each.options)["mine.png"] for each in lists] == ["mine.png"] * 5
+    after = page.settings()
+    assert (after.photo, after.styles[0].image) == ("cat", "mine.png")
+    assert after.styles[0].region == before.styles[0].region
+    np.testing.assert_array_equal(region_of(page), mask)
+
+
 def test_uploads_of_one_name_are_told_apart(page):
     upload(page, "image.jpg", picture_file(kind="JPEG"), 0)
     upload(page, "image.jpg", picture_file(50, 70, "JPEG"), 1)
@@ -384,7 +543,7 @@ def test_pictures_of_16_bits_have_a_thumbnail(page):
 def test_the_extra_names_what_the_studio_needs():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     needed = {re.split(r"[=<>]", line)[0] for line in project["optional-dependencies"]["studio"]}
-    assert needed == {"voila", "ipywidgets"}
+    assert needed == {"voila", "ipywidgets", "ipycanvas"}
     assert "children" in studio().keys  # a box
 
 
@@ -487,10 +646,12 @@ def test_choose_upload_paint_stop_go_on_and_download(context, server):
     says(tab, "large.png is uploaded.")
     expect(tab.get_by_alt_text("The photo: large.png").first).to_be_visible()
     tab.locator("select").nth(1).select_option("poppies")
-    set_to(tab, size=48, steps=60)
+    set_to(tab, size=3.7)
+    says(tab, "size must be a whole number from 1 to 65535, or None, not 3.7.")
+    set_to(tab, size=48, steps="1e2")
     button(tab, "Paint").click()
-    says(tab, "Step 3")
-    picture = tab.locator("img.picture")
+    says(tab, "Step 3 of 100,")
+    picture = tab.get_by_alt_text("The picture so far")
     first = picture.get_attribute("src")
     expect(picture).not_to_have_attribute("src", first, timeout=60_000)
     tab.get_by_role("slider").focus()
@@ -501,19 +662,69 @@ def test_choose_upload_paint_stop_go_on_and_download(context, server):
     says(tab, "Stopped after step")
     set_to(tab, steps=12)
     button(tab, "Go on").click()
-    says(tab, "Done: 12 steps.")
-    assert tab.locator("img.curves").evaluate("image => image.naturalWidth") > 300
+    says(tab, "Done: ")
+    assert tab.get_by_alt_text("The losses after each step").evaluate("image => image.naturalWidth") > 300
     saved = Image.open(saved_by(tab, "Download the picture"))
     assert (saved.format, saved.size) == ("PNG", (48, 48))
     assert '"large.png",\n    "poppies",\n    size=48,\n    style_weight=' in saved.text["Python"]
     tab.get_by_text("Copy as code").click()
     assert tab.locator("pre").all_inner_texts() == [saved.text["Python"], saved.text["Command"]]
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    button(tab, "Copy").last.click()
+    button(tab, "Copied").wait_for()
+    assert tab.evaluate("navigator.clipboard.readText()") == saved.text["Command"]
     button(tab, "Make a film").click()
     assert Image.open(saved_by(tab, "Download the film")).n_frames > 10
     assert tab.errors == []
     outside = [address for address in context.asked if not address.startswith((server.address, "data:", "blob:"))]
     assert set(outside) <= set(context.refused)  # Voilà's two icon style sheets: the browser does not ask for them
     assert files_of_the_project() == before
+
+
+def test_a_region_is_painted_with_the_mouse_and_with_a_finger(browser, server):
+    context = browser.new_context(viewport={"width": 390, "height": 800}, has_touch=True)
+    tab = open_studio(context, server)
+    tab.get_by_text("Copy as code").click()
+    tab.get_by_label("region").select_option("painted by hand")
+    canvas = tab.locator("canvas[width='480']")  # of the photo; a new one has another size at first
+    canvas.scroll_into_view_if_needed()
+    place = canvas.bounding_box()
+    assert place["width"] <= 390
+    assert place["width"] / place["height"] == pytest.approx(1.5, rel=0.01)
+    left, right = (place["x"] + part * place["width"] for part in (0.2, 0.8))
+    high, low = (place["y"] + part * place["height"] for part in (0.25, 0.75))
+    shown = "canvas => [80, 160, 240].map(y => canvas.getContext('2d').getImageData(240, y, 1, 1).data.join())"
+    tab.wait_for_function("document.querySelector('canvas').getContext('2d').getImageData(240, 80, 1, 1).data[3]")
+    region = tab.get_by_text("Download region_1.png")
+    seen = [(region.get_attribute("href"), canvas.evaluate(shown))]
+
+    def look():
+        expect(region).not_to_have_attribute("href", seen[-1][0], timeout=60_000)
+        tab.wait_for_timeout(500)  # the browser decodes what it shows
+        seen.append((region.get_attribute("href"), canvas.evaluate(shown)))
+
+    tab.mouse.move(left, high)
+    tab.mouse.down()
+    tab.mouse.move(right, high, steps=5)
+    tab.mouse.up()
+    look()
+    finger = context.new_cdp_session(tab)
+    middle = (left + right) / 2
+    for kind, x in (("touchStart", left), ("touchMove", middle), ("touchMove", right), ("touchEnd", None)):
+        finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": low}] if x else []})
+    look()
+    saved = Image.open(saved_by(tab, "Download region_1.png"))
+    assert [saved.getpixel((240, y)) for y in (80, 160, 240)] == [255, 0, 255]
+    button(tab, "Clear").click()
+    look()
+    (_, photo), (_, mouse), (_, both), (_, cleared) = seen
+    assert mouse == [mouse[0], *photo[1:]]
+    assert both == [mouse[0], photo[1], both[2]]
+    assert mouse[0] != photo[0]
+    assert both[2] != photo[2]
+    assert cleared == photo
+    assert tab.errors == []
+    context.close()
 
 
 def saved_by(tab, words):
