@@ -12,7 +12,7 @@ COLOUR, OPACITY = "deeppink", 0.5  # rare in photos, which show through
 
 
 class Brush:
-    """A photo on which a region is painted, with the mouse, a finger or a pen.
+    """A photo on which a region is painted, with the mouse or a finger.
 
     Args:
         uploads: the `Uploads` of the page, which have the photo, and keep the region.
@@ -34,8 +34,8 @@ class Brush:
         self.photo = self.place = None
         self.size = widgets.IntSlider(40, 4, 160, description="brush", readout=False, **wide("13rem"))
         self.canvas = Canvas()
-        hint = text("Paint on the photo where this painting works.")
-        self.box = widgets.VBox([hint, self.canvas, row(self.size, button("Clear", self.clear, "5rem"))])
+        below = row(self.size, button("Clear", self.clear, "5rem"))
+        self.box = widgets.VBox([text("Paint on the photo where this painting works."), self.canvas, below])
         self.canvas.on_client_ready(self.show)  # a browser that comes late has missed what was drawn
         self.canvas.on_mouse_down(self.press)
         self.canvas.on_mouse_move(self.move)
@@ -56,9 +56,9 @@ class Brush:
 
     def clear(self):
         """Let nothing be painted."""
-        self.mask, self.place = Image.new("L", self.photo.size), (0, 0)
+        self.mask, self.place = Image.new("L", self.photo.size), None
         self.show()
-        self.release()
+        self.keep()
 
     def press(self, x, y):
         """Set the brush on the photo."""
@@ -78,11 +78,15 @@ class Brush:
             self.place = x, y
 
     def release(self, *_):
-        """Lift the brush, and keep what is painted."""
+        """Lift the brush."""
         if self.place:
             self.place = None
-            self.uploads.keep_region(self.name, self.mask)
-            self.changed()
+            self.keep()
+
+    def keep(self):
+        """Let what is painted be the region."""
+        self.uploads.keep_region(self.name, self.mask)
+        self.changed()
 
     def show(self):
         """Show the photo, and what is painted on it."""

@@ -30,7 +30,7 @@ class Choosers:
         """
         others, bundled = others or {}, (name for name, path in BUNDLED.items() if path.parent.name == kind)
         options = others | {name: name for name in (*bundled, *self.uploads.files)}
-        dropdown = widgets.Dropdown(options=options, value=first, **wide("12rem"))
+        dropdown = widgets.Dropdown(options=options, index=list(options.values()).index(first), **wide("12rem"))
         dropdown.description, dropdown.tooltip = what if others else "", what
         thumbnail = text(name="thumbnail")
 

@@ -154,6 +154,7 @@ def test_the_code_paints_the_same_picture(page, colours, by, tmp_path, monkeypat
 def test_a_new_page_has_the_defaults_of_the_recipe_and_its_explanations():
     page = Studio()
     assert page.settings().recipe == Recipe()
+    assert page.paintings[0]["region"].label == "everywhere"
     knobs = {field.name: field.metadata for field in fields(Recipe)}
     for name, widget in (("size", page.size), ("steps", page.steps), ("style_weight", page.beta)):
         assert widget.tooltip == knobs[name]["help"]
