@@ -767,6 +767,9 @@ def test_the_page_is_whole_and_its_pictures_have_their_texts(context, server, wi
     tab.goto(f"{server.address}?theme={theme}")
     button(tab, "Add a painting").click()
     expect(tab.get_by_alt_text("The painting: composition_viii")).to_be_visible()
+    tab.get_by_label("region").first.select_option("painted by hand")
+    tab.locator("canvas[width='480']").wait_for()
+    says(tab, "more of the photo")
     assert tab.evaluate("document.documentElement.scrollWidth") <= width
     wide = """[...document.querySelectorAll('.studio *')]
         .filter(part => part.getBoundingClientRect().right > innerWidth).map(part => part.outerHTML.slice(0, 200))"""
