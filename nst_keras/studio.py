@@ -202,12 +202,16 @@ class Studio:
     def what_is_new(self, settings):
         """What differs from the settings of the picture at hand, and from when on, in words."""
 
-        def parts(of):
-            styles = [vars(style) for style in of.styles]
-            return {"another size": of.recipe.size, "other paintings": styles, "other colours": of.colours}
+        def parts(of, painted):
+            return {
+                "another size": of.recipe.size,
+                "other paintings": [(style.image, style.share, style.scale) for style in of.styles],
+                "other regions": ([style.region for style in of.styles if style.region], painted),
+                "other colours": of.colours,
+            }
 
-        before = parts(self.painted)
-        new = " and ".join(words for words, part in parts(settings).items() if part != before[words])
+        before, now = parts(self.painted, self.regions), parts(settings, self.uploads.region_links(settings))
+        new = " and ".join(words for words in now if now[words] != before[words])
         return new and f", from step {len(self.records) + 1} on with {new}"
 
     def end_after_this_step(self):
@@ -248,7 +252,7 @@ class Studio:
         if going_on:
             self.say(f"Going on{since} …")
         photo, size = open_picture(self.uploads.source(settings.photo)), settings.recipe.size
-        regions = self.uploads.region_links(settings)  # as they are now; they may be painted on
+        self.regions = self.uploads.region_links(settings)  # as they are now; they may be painted on
         styles = [
             replace(one, image=self.uploads.source(one.image), region=self.uploads.source(one.region))
             for one in settings.styles
@@ -282,7 +286,7 @@ class Studio:
         self.curves.value = curves(self.records)
         repeatable = self.repeatable and not history.params["stopped"]
         picture = png(self.image, settings, repeatable)
-        self.download.value = f"{link(f'{title(settings)}.png', picture, 'Download the picture')} {regions}"
+        self.download.value = f"{link(f'{title(settings)}.png', picture, 'Download the picture')} {self.regions}"
         self.say(ENDS[history.params["stopped"]].format(len(self.records), since))
 
     def watch(self, settings, stages, new):

@@ -450,7 +450,7 @@ def test_a_mask_of_another_shape_is_answered_by_its_name(page):
 
 
 def test_going_on_needs_the_same_photo(page):
-    page.painted = page.settings()
+    page.painted, page.regions = page.settings(), ""
     page.photo.value = "cat"
     page.go_on.click()
     assert page.message.value == "The picture at hand is of summer_palace; press Paint to begin a new one."
@@ -471,14 +471,18 @@ def test_going_on_says_what_is_new_and_from_when_on(page):
     paint(page)
     page.size.value, page.beta.value = 40, 0.5
     page.add_painting()
+    paint_region(page, size=160)
     said = []
     page.message.observe(lambda change: said.append(change["new"]), "value")
     paint(page, "go_on")
-    new = ", from step 3 on with another size and other paintings"
+    new = ", from step 3 on with another size and other paintings and other regions"
     assert f"Going on{new} …" in said
     assert said[-1].startswith(f"Done: 4 steps{new}. Go on ")
     paint(page, "go_on")
     assert page.message.value.startswith("Done: 6 steps. Go on ")
+    paint_region(page, y=140, size=160)
+    paint(page, "go_on")
+    assert page.message.value.startswith("Done: 8 steps, from step 7 on with other regions. Go on ")
 
 
 def test_a_fault_of_our_own_does_not_leave_the_page_waiting(page, monkeypatch):
@@ -651,7 +655,7 @@ def test_choose_upload_paint_stop_go_on_and_download(context, server):
     says(tab, "size must be a whole number from 1 to 65535, or None, not 3.7.")
     set_to(tab, size=48, steps="1e2")
     button(tab, "Paint").click()
-    says(tab, "Step 3 of 100,")
+    says(tab, "of 100,")
     picture = tab.get_by_alt_text("The picture so far")
     first = picture.get_attribute("src")
     expect(picture).not_to_have_attribute("src", first, timeout=60_000)
