@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import warnings
+from concurrent.futures import FIRST_COMPLETED, wait
 from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
@@ -11,13 +12,25 @@ from pathlib import Path
 from nst_keras.checkpoints import path_beside
 from nst_keras.cluster import executor_at
 from nst_keras.folders import results_of
-from nst_keras.jobs import check_files, check_sources, job_of, open_photo, open_start, open_styles, saving, stylise
+from nst_keras.jobs import (
+    check_files,
+    check_sources,
+    finish,
+    job_of,
+    open_photo,
+    open_start,
+    open_styles,
+    paint_for,
+    saving,
+    stylise,
+)
 from nst_keras.options import build_parser
 from nst_keras.pictures import shape_of
 from nst_keras.progress import SafeStream, new_bar
 from nst_keras.ranges import short
 from nst_keras.recipe import Recipe
 
+IN_FLIGHT = 32  # photos at the workers at a time: each is kept in memory until its picture is there
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]  # on Windows two
 STATUS = {None: 0, "interrupted": 130, "diverged": 1, "out of memory": 1, "workers lost": 1, "failed": 1}
 
@@ -84,48 +97,97 @@ def paint_several(options, recipe):
     if not left:
         say(f"Nothing is left to paint: {folder} holds all results.", sys.stdout)
         return 0
-    return paint_each(left, list(results), open_job, options)
-
-
-def paint_each(left, photos, open_job, options):
-    """Paint those of the photos that are left, say what went wrong, and return the exit status."""
-    saved, status, notes = 0, 0, []
+    report = Report()
     with StoppedBySignals() as stop, executor_at(options.workers) as workers:
-        from nst_keras import load_vgg16
+        with new_bar(total=len(results), initial=len(results) - len(left)) as bar:
+            if workers:
+                paint_side_by_side(left, open_job, options, workers, bar, report)
+            else:
+                paint_in_turn(left, list(results), open_job, options, stop, bar, report)
+        report.say(options.output)
+    return report.status
 
-        vgg16 = load_vgg16(options.weights, options.pooling)
-        with new_bar(total=len(photos), initial=len(photos) - len(left)) as bar:
-            try:
-                for place, photo in enumerate(left):
-                    when = "before the first step"
-                    stop.begin()
-                    bar.set_postfix_str("", refresh=False)
-                    number = f"photo {photos.index(photo) + 1} of {len(photos)}"
-                    bar.set_description_str(f"{number}: {short(photo.name, 30)} ")
-                    try:
-                        with warnings.catch_warnings(record=True) as caught:
-                            history = stylise(open_job(photo), options, vgg16, workers, stop, bar)
-                    except (OSError, ValueError, MemoryError) as error:
-                        status = STATUS["failed"]
-                        notes.append(sentence_of(error, photo))
-                        continue
-                    finally:
-                        bar.total = bar.n + (len(left) - place - 1)  # one that failed took no work
-                    saved += 1
-                    status = max(status, STATUS[history.params["stopped"]])
-                    notes += [sentence_of(warning.message, photo) for warning in caught]
-                    if history.params["stopped"] == "interrupted":
-                        when = f"after step {history.epoch[-1]}"
-                        raise KeyboardInterrupt
-            except KeyboardInterrupt:
-                status = STATUS["interrupted"]
-                again = "The same command with --resume goes on, and paints what is not there yet."
-                notes.append(f"Interrupted {when} of {photo}. {again}")
-        if saved:
-            say(f"Saved {saved} picture{'s' * (saved > 1)} in {options.output}", sys.stdout)
-        for note in notes:
+
+class Report:
+    """What came of several photos: how many pictures were saved, the exit status, and what is said at the end."""
+
+    def __init__(self):
+        self.saved, self.status, self.notes = 0, 0, []
+
+    def failed(self, photo, error):
+        self.status = max(self.status, STATUS["failed"])
+        self.notes.append(sentence_of(error, photo))
+
+    def painted(self, photo, stopped, warned):
+        self.saved += 1
+        self.status = max(self.status, STATUS[stopped])
+        self.notes += [sentence_of(message, photo) for message in warned]
+
+    def interrupted(self, where, goes_on="goes on, and "):
+        self.status = STATUS["interrupted"]
+        self.notes.append(f"Interrupted {where}. The same command with --resume {goes_on}paints what is not there yet.")
+
+    def say(self, folder):
+        if self.saved:
+            say(f"Saved {self.saved} picture{'s' * (self.saved > 1)} in {folder}", sys.stdout)
+        for note in self.notes:
             say(note)
-    return status
+
+
+def paint_in_turn(left, photos, open_job, options, stop, bar, report):
+    """Paint those of the photos that are left, one after the other."""
+    from nst_keras import load_vgg16
+
+    vgg16 = load_vgg16(options.weights, options.pooling)
+    for place, photo in enumerate(left):
+        when = "before the first step"
+        try:
+            stop.begin()
+            bar.set_postfix_str("", refresh=False)
+            bar.set_description_str(f"photo {photos.index(photo) + 1} of {len(photos)}: {short(photo.name, 30)} ")
+            with warnings.catch_warnings(record=True) as caught:
+                history = stylise(open_job(photo), options, vgg16, None, stop, bar)
+            report.painted(photo, history.params["stopped"], [warning.message for warning in caught])
+            if history.params["stopped"] == "interrupted":
+                when = f"after step {history.epoch[-1]}"
+                raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            return report.interrupted(f"{when} of {photo}")
+        except (OSError, ValueError, MemoryError) as error:
+            report.failed(photo, error)
+        finally:
+            bar.total = bar.n + (len(left) - place - 1)  # one that failed took no work
+
+
+def paint_side_by_side(left, open_job, options, workers, bar, report):
+    """Paint the photos that are left as tasks of an executor, each on one worker."""
+    waiting, running = list(reversed(left)), {}
+    bar.set_description_str("photos ")
+    try:
+        while waiting or running:
+            while waiting and len(running) < IN_FLIGHT:
+                photo = waiting.pop()
+                try:
+                    job = open_job(photo)
+                    running[workers.submit(paint_for, job, options)] = photo, job
+                except (OSError, ValueError, MemoryError) as error:
+                    report.failed(photo, error)
+                    bar.update(1)
+            for task in wait(running, return_when=FIRST_COMPLETED).done:
+                photo, job = running.pop(task)
+                try:
+                    image, stopped, warned = task.result()
+                    finish(job, image, options)
+                    report.painted(photo, stopped, warned)
+                except (OSError, ValueError, MemoryError) as error:
+                    report.failed(photo, error)
+                except Exception as error:  # each kind of executor has its own
+                    report.failed(photo, ConnectionError(f"The workers gave up ({type(error).__name__}: {error})."))
+                bar.update(1)
+    except KeyboardInterrupt:
+        for task in running:
+            task.cancel()
+        report.interrupted(f"with {bar.total - bar.n} of {bar.total} photos left", goes_on="")
 
 
 class StoppedBySignals:

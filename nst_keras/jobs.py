@@ -1,8 +1,10 @@
 """A picture that the command line paints: checked and opened, painted, saved. Only painting needs TensorFlow."""
 
+import functools
 import os
 import sys
 import tempfile
+import warnings
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -116,39 +118,63 @@ def job_of(content, recipe, styles, start, output, options, resume):
 
 def stylise(job, options, vgg16, workers, stop, verbose=1):
     """Transfer the style, save what came out, and a checkpoint if the run can go on; return its history."""
-    from nst_keras import colours, plotting, to_pil, transfer_style
+    from nst_keras import plotting, to_pil
 
-    def finished(image):
-        return colours.keep_colours(image, job.content) if options.keep_colours else image
-
-    styles, frames = job.styles, []
-    if options.match_colours:
-        styles = [replace(style, image=colours.match_colours(style.image, job.content)) for style in styles]
-    callbacks = [job.checkpoint.save_now_and_then, *([film_into(frames, finished)] if options.gif else [])]
-    image, history = transfer_style(
-        job.content,
-        styles,
-        recipe=job.recipe,
-        initial_step=job.done,
-        vgg16=vgg16,
-        workers=workers,
-        callbacks=[*callbacks, stop],
-        verbose=verbose,
-    )
+    frames, in_colours = [], functools.partial(_in_colours, job, options)
+    callbacks = [job.checkpoint.save_now_and_then, *([film_into(frames, in_colours)] if options.gif else []), stop]
+    image, history = _transfer(job, options, vgg16, workers=workers, callbacks=callbacks, verbose=verbose)
     interrupted = history.params["stopped"] in ("interrupted", "workers lost")
     if interrupted and not history.epoch:
         raise KeyboardInterrupt
-    image = finished(image)
-    save_somewhere(job.output, image)
-    if interrupted and history.epoch[-1] < job.recipe.steps:
+    can_go_on = interrupted and history.epoch[-1] < job.recipe.steps
+    image = finish(job, image, options, keep_checkpoint=can_go_on)
+    if can_go_on:
         with saving(job.checkpoint.path, "; the picture is saved, but the run cannot go on with --resume"):
             job.checkpoint.save()
-    else:
-        job.checkpoint.path.unlink(missing_ok=True)
     if options.gif:
         with saving(options.gif, "; the picture itself is saved"):
             plotting.save_animation(options.gif, [*frames, to_pil(image)])
     return history
+
+
+def paint_for(job, options):
+    """A task for a worker: transfer the style; return the image as an array, what stopped the run, and warnings."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        image, history = _transfer(job, options, _vgg16(options.weights, options.pooling), verbose=0)
+    warned = [str(warning.message) for warning in caught if warning.category is UserWarning]
+    return image.numpy(), history.params["stopped"], warned
+
+
+@functools.lru_cache(maxsize=1)
+def _vgg16(weights, pooling):
+    from nst_keras import load_vgg16
+
+    return load_vgg16(weights, pooling)
+
+
+def _transfer(job, options, vgg16, **how):
+    from nst_keras import colours, transfer_style
+
+    styles = job.styles
+    if options.match_colours:
+        styles = [replace(style, image=colours.match_colours(style.image, job.content)) for style in styles]
+    return transfer_style(job.content, styles, recipe=job.recipe, initial_step=job.done, vgg16=vgg16, **how)
+
+
+def finish(job, image, options, keep_checkpoint=False):
+    """Save the picture in the colours that are asked for; the checkpoint has served its time. Return the picture."""
+    image = _in_colours(job, options, image)
+    save_somewhere(job.output, image)
+    if not keep_checkpoint:
+        job.checkpoint.path.unlink(missing_ok=True)
+    return image
+
+
+def _in_colours(job, options, image):
+    from nst_keras import colours
+
+    return colours.keep_colours(image, job.content) if options.keep_colours else image
 
 
 def film_into(frames, finished):

@@ -127,7 +127,7 @@ def build_parser():
     add("--gif", metavar="FILM", help="also save an animation of the run here")
     add("--overwrite", action="store_true", help="replace files that exist")
     add("--resume", action="store_true", help="continue an interrupted run: give its arguments again, and this one")
-    add("--workers", metavar="ADDRESS", help="of a Dask scheduler: its workers compute the tiles of a large picture")
+    add("--workers", metavar="ADDRESS", help="of a Dask scheduler: its workers paint several photos, or one in tiles")
     add("--pooling", choices=["max", "average"], default="max", help="how VGG16 shrinks its features (%(default)s)")
     add("--weights", default="bundled", help='of VGG16: "bundled", "imagenet" to download, or a file (%(default)s)')
 

@@ -8,6 +8,8 @@ import subprocess
 import sys
 import time
 import warnings
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -189,6 +191,91 @@ def test_ctrl_c_before_the_first_step_of_a_photo_stops_the_whole(photos, monkeyp
     assert "0.jpg is not an image" in unreadable
     photo = Path("photos", "b.jpg")
     assert stopped == f"Interrupted before the first step of {photo}. {GOES_ON}"
+
+
+def side_by_side(monkeypatch, executor):
+    """Let the command line find this executor at every address."""
+    monkeypatch.setattr("nst_keras.__main__.executor_at", lambda address: nullcontext(address and executor))
+
+
+@pytest.mark.parametrize("in_flight", [1, 32])
+def test_workers_paint_the_same_pictures_side_by_side(in_flight, photos, monkeypatch, capsys):
+    monkeypatch.setattr("nst_keras.__main__.IN_FLIGHT", in_flight)
+    command = ["photos", "-s", "poppies", "--keep-colours", *SMALL]
+    assert main([*command, "-o", "here"]) == 0
+    with ThreadPoolExecutor(2) as executor:
+        side_by_side(monkeypatch, executor)
+        assert main([*command, "-o", "there", "--workers", "tcp://a:1"]) == 0
+    assert names_in("there") == ["a.png", "b.png", "c.png"]
+    for name in names_in("there"):
+        np.testing.assert_array_equal(Image.open(f"there/{name}"), Image.open(f"here/{name}"))
+    shown = capsys.readouterr()
+    assert shown.out == "Saved 3 pictures in here\nSaved 3 pictures in there\n"
+    assert "photos 100 %" in shown.err
+
+
+class Fake:
+    """An executor whose n-th task does what it is told to, and the others what they are asked for."""
+
+    def __init__(self, number, act):
+        self.number, self.act, self.tasks = number, act, []
+
+    def submit(self, function, *arguments):
+        self.tasks.append(Future())
+        try:
+            if len(self.tasks) == self.number:
+                self.act()
+            self.tasks[-1].set_result(function(*arguments))
+        except Exception as error:
+            self.tasks[-1].set_exception(error)
+        return self.tasks[-1]
+
+
+def test_photos_that_fail_at_a_worker_stop_nothing_and_are_named(photos, monkeypatch, capsys):
+    def lost():
+        raise RuntimeError("four workers died")
+
+    (photos / "0.jpg").write_bytes(b"no picture")
+    (photos / "d.jpg").write_bytes((photos / "b.jpg").read_bytes())
+    plan_memory = training.plan_memory
+
+    def full(height, width, *rest):
+        if height == width:  # c.JPG
+            raise MemoryError("It needs 9 GB.")
+        return plan_memory(height, width, *rest)
+
+    monkeypatch.setattr(training, "plan_memory", full)
+    side_by_side(monkeypatch, Fake(2, lost))
+    assert main(["photos", "-s", "poppies", "-o", "out", "--workers", "tcp://a:1", *SMALL]) == 1
+    assert names_in("out") == ["a.png", "d.png"]
+    shown = capsys.readouterr()
+    assert shown.out == "Saved 2 pictures in out\n"
+    photos, reasons = Path("photos"), shown.err.splitlines()[-3:]
+    assert reasons[0].startswith(f"nst-keras: {photos / '0.jpg'} is not an image that Pillow can read;")
+    assert f"nst-keras: {photos / 'b.jpg'}: The workers gave up (RuntimeError: four workers died)." in reasons
+    assert f"nst-keras: {photos / 'c.JPG'}: It needs 9 GB." in reasons
+
+
+def test_a_run_that_diverges_at_a_worker_is_named(photos, monkeypatch, capsys):
+    side_by_side(monkeypatch, Fake(0, None))
+    command = ["photos/a.png", "-s", "poppies", "-o", "out", "--workers", "tcp://a:1", *SMALL]
+    assert main([*command, "--optimizer", "adam", "--style-weight", "1e30"]) in (1, 2)
+    assert f"nst-keras: {Path('photos', 'a.png')}: The total loss became" in capsys.readouterr().err
+
+
+def test_ctrl_c_while_workers_paint_and_resume(photos, monkeypatch, capsys):
+    command = ["photos", "-s", "poppies", "-o", "out", "--workers", "tcp://a:1", *SMALL]
+    monkeypatch.setattr("nst_keras.__main__.IN_FLIGHT", 1)
+    side_by_side(monkeypatch, Fake(2, ctrl_c))
+    assert main(command) == 130
+    assert names_in("out") == ["a.png"]
+    says = "Interrupted with 2 of 3 photos left. The same command with --resume paints what is not there yet."
+    assert capsys.readouterr().err.splitlines()[-1] == says
+    executor = Fake(0, None)
+    side_by_side(monkeypatch, executor)
+    assert main([*command, "--resume"]) == 0
+    assert len(executor.tasks) == 2
+    assert names_in("out") == ["a.png", "b.png", "c.png"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals to send")

@@ -15,6 +15,7 @@ import numpy as np
 import psutil
 import pytest
 from dask.distributed import Client, LocalCluster
+from PIL import Image
 
 from nst_keras import FeatureExtractor, Recipe, Style, load_image, load_vgg16, noise_image, transfer_style, workers
 from nst_keras.__main__ import main
@@ -239,6 +240,18 @@ def test_the_command_line_paints_with_it_and_keeps_its_remarks_to_itself(client,
     shown = capsys.readouterr().err
     assert "painted in 2 tiles." in shown
     assert "distributed" not in shown
+
+
+def test_several_photos_are_painted_side_by_side(client, address, tmp_path, capsys):
+    """A photo is a task: it goes to a worker and comes back as the picture that it becomes here."""
+    options = ["-s", "poppies", "--size", "64", "--steps", "2", "--no-coarse-to-fine"]
+    options += ["--content-layers", "block1_conv1", "--style-layers", "block1_conv1"]
+    assert main(["cat", "coffee", "-o", str(tmp_path / "there"), "--workers", address, *options]) == 0
+    assert main(["cat", "coffee", "-o", str(tmp_path / "here"), *options]) == 0
+    for name in ("cat.png", "coffee.png"):
+        here, there = (np.asarray(Image.open(tmp_path / place / name), float) for place in ("here", "there"))
+        assert np.abs(here - there).max() <= 1
+    assert "distributed" not in capsys.readouterr().err
 
 
 def test_when_the_workers_are_lost_resume_goes_on(monkeypatch, tmp_path, capsys):
