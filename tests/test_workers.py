@@ -72,19 +72,20 @@ def alone():
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory):
-    """A cluster on this machine, started by the commands of the documentation, on a port that is free."""
+def cluster(tmp_path_factory):
+    """Address and processes of a cluster on this machine, started by the commands of the documentation on a free port."""
     scheduler, worker = re.findall(r"^dask (.*127\.0\.0\.1.*)", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = str(server.getsockname()[1])
     folder = tmp_path_factory.mktemp("cluster")
+    environment = {**os.environ, "DASK_TEMPORARY_DIRECTORY": str(folder)}
     processes = []
     try:
         with (folder / "log.txt").open("w") as log:
             for command in (scheduler, worker):
                 command = [sys.executable, "-m", "dask", *command.replace("8786", port).split()]
-                processes.append(psutil.Popen(command, cwd=folder, stdout=log, stderr=subprocess.STDOUT))
-        yield f"tcp://127.0.0.1:{port}"
+                processes.append(psutil.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT))
+        yield f"tcp://127.0.0.1:{port}", processes
     finally:
         for process in [child for one in processes for child in (*one.children(recursive=True), one)]:
             process.kill()
@@ -92,8 +93,8 @@ def address(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def client(address):
-    with Client(address, timeout=60, set_as_default=False) as client:
+def client(cluster):
+    with Client(cluster[0], timeout=60, set_as_default=False) as client:
         client.wait_for_workers(2, timeout=60)
         yield client
 
@@ -206,6 +207,15 @@ def test_the_cluster_of_the_documentation_paints_the_same_picture(client, alone)
     assert_same(transfer_style("cat", "poppies", workers=client.get_executor(), **TILED), alone)
 
 
+def test_the_cluster_of_the_documentation_is_out_of_reach(cluster, client):
+    processes = [process for one in cluster[1] for process in (one, *one.children(recursive=True))]
+    listening = [
+        address.laddr for process in processes for address in process.net_connections() if address.status == "LISTEN"
+    ]
+    assert len(listening) >= 4
+    assert {address.ip for address in listening} == {"127.0.0.1"}
+
+
 def test_a_worker_that_is_killed_costs_time_and_nothing_else(client, alone):
     killed = []
 
@@ -231,9 +241,9 @@ def test_a_worker_that_is_killed_costs_time_and_nothing_else(client, alone):
     assert_same(result, alone)
 
 
-def test_the_command_line_paints_with_it_and_keeps_its_remarks_to_itself(client, address, tmp_path, capsys):
+def test_the_command_line_paints_with_it_and_keeps_its_remarks_to_itself(client, cluster, tmp_path, capsys):
     output = tmp_path / "out.png"
-    arguments = [*("--size", "100", "--tile", "64", "--steps", "1", "--no-coarse-to-fine", "--workers", address)]
+    arguments = [*("--size", "100", "--tile", "64", "--steps", "1", "--no-coarse-to-fine", "--workers", cluster[0])]
     layers = ["--content-layers", "block1_conv1", "--style-layers", "block1_conv1"]
     assert main(["cat", "poppies", "-o", str(output), *arguments, *layers]) == 0
     assert output.exists()
@@ -283,7 +293,7 @@ def test_a_scheduler_that_does_not_answer_is_named(address, tmp_path):
 
 
 def test_a_scheduler_without_workers_and_one_with_other_versions_are_refused(monkeypatch, capsys):
-    place = {"host": "127.0.0.1", "protocol": "tcp://", "dashboard_address": None, "processes": False}
+    place = {"host": "127.0.0.1", "protocol": "tcp://", "dashboard_address": "127.0.0.1:0", "processes": False}
     with LocalCluster(n_workers=0, **place) as cluster:
         there = cluster.scheduler_address
         assert (

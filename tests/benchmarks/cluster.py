@@ -69,7 +69,7 @@ def own_part(height=800, width=1200):
 
 def main(size=1536, tile=512):
     with (
-        LocalCluster(n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None) as cluster,
+        LocalCluster(n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0") as cluster,
         Client(cluster) as client,
     ):
         counted, before = Counted(client.get_executor(pure=False)), psutil.net_io_counters(pernic=True)["lo"].bytes_sent
