@@ -73,7 +73,7 @@ def alone():
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
-    """Address and processes of a cluster on this machine, started by the commands of the documentation on a free port."""
+    """Address and processes of a cluster on this machine, started by the commands of the documentation."""
     scheduler, worker = re.findall(r"^dask (.*127\.0\.0\.1.*)", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = str(server.getsockname()[1])
@@ -87,7 +87,7 @@ def cluster(tmp_path_factory):
                 processes.append(psutil.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT))
         yield f"tcp://127.0.0.1:{port}", processes
     finally:
-        for process in [child for one in processes for child in (*one.children(recursive=True), one)]:
+        for process in [child for one in processes for child in (one, *one.children(recursive=True))]:
             process.kill()
         psutil.wait_procs(processes, timeout=10)
 
