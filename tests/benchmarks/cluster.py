@@ -1,6 +1,6 @@
 """A step in tiles on a Dask cluster of two workers on this machine, its bytes and seconds; and without a cluster.
 
-python tests/benchmarks/cluster.py [size] [tile]
+python tests/benchmarks/cluster.py 1024 512  # pixels of the longer side, and of a tile
 """
 
 import builtins
@@ -67,7 +67,7 @@ def own_part(height=800, width=1200):
     return np.median(np.diff(times)[-3:])
 
 
-def main(size=1536, tile=512):
+def main(size=1024, tile=512):
     with (
         LocalCluster(n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0") as cluster,
         Client(cluster) as client,
