@@ -193,8 +193,8 @@ def paint_side_by_side(left, open_job, options, workers, bar, report):
 class StoppedBySignals:
     """A callback that answers Ctrl-C, a kill, and a terminal that is closed.
 
-    Before the first step of a picture they end the program, later the run, after its step: none comes between picture
-    and disk. Once is enough: a program that ends is not to be disturbed.
+    Before the first step of a picture they end the program, later the run, after its step or the tile at hand: none
+    comes between picture and disk. Once is enough: a program that ends is not to be disturbed.
     """
 
     def __init__(self):
@@ -222,6 +222,9 @@ class StoppedBySignals:
 
     def __call__(self, step, losses, image):
         self.painting = True
+        self.on_tile()
+
+    def on_tile(self, *which):
         if self.asked:
             raise KeyboardInterrupt
 

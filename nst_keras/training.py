@@ -60,7 +60,8 @@ def transfer_style(
             The stage's last 15 are done again, in which L-BFGS gathers its memory anew.
         callbacks: a function or several, called after every step as callback(step, losses, image): step from 1,
             losses as {name: float}, image a tensor (1, height, width, 3) at the size of the stage. One that raises
-            `StopTransfer` ends the run, and the picture so far is returned.
+            `StopTransfer` ends the run, and the picture so far is returned. Where a step is computed in tiles, a
+            callback's method on_tile(what, number, count), if it has one, is called before each of them.
         verbose: 1 shows a progress bar with the losses and the remaining time, 0 shows nothing. A bar from
             `progress.new_bar` shows this run as one of several.
         vgg16: a model from `load_vgg16`; None loads the bundled one.
@@ -112,7 +113,8 @@ def transfer_style(
         if plan != WHOLE:
             progress.say(_in_tiles(plan, shape, extractor))
         try:
-            run = paint(extractor, content, styles, start, stages, recipe, plan, progress.show_tile, passes)
+            show_tile = _before_each_tile(callbacks, progress)
+            run = paint(extractor, content, styles, start, stages, recipe, plan, show_tile, passes)
             for step, losses, image in run:
                 steps.append(step)
                 records.append({**losses, "size": max(image.shape[1:3])})
@@ -172,6 +174,17 @@ def _trouble(error):
     if isinstance(error, WorkersLost):
         return "workers lost", ConnectionError(error), "See to them, and start again."
     return "out of memory", MemoryError("Memory ran out"), "Choose a smaller size or tile."
+
+
+def _before_each_tile(callbacks, progress):
+    """A step in tiles takes long: a callback may end the run within it, too."""
+    watching = [callback.on_tile for callback in callbacks if hasattr(callback, "on_tile")]
+
+    def show_tile(*which):
+        for watch in (*watching, progress.show_tile):
+            watch(*which)
+
+    return show_tile
 
 
 def _plan_for(images, extractor, tile):

@@ -1,4 +1,8 @@
+import os
 import re
+import signal
+import sys
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -6,11 +10,13 @@ import pytest
 from hypothesis import given, strategies as st
 from tqdm import tqdm
 
-from nst_keras import FeatureExtractor, Recipe, Style, load_image, noise_image, transfer_style
+from nst_keras import FeatureExtractor, Recipe, StopTransfer, Style, load_image, noise_image, transfer_style
+from nst_keras.__main__ import main
 from nst_keras._tensorflow import tf
 from nst_keras.descent import gradient_of
 from nst_keras.memory import WHOLE, plan_memory
 from nst_keras.objective import objective_of
+from nst_keras.progress import ProgressBar
 from nst_keras.recipe import HISTORY, TILE
 from nst_keras.tiles import tiled_gradient, tiles_of
 
@@ -141,3 +147,41 @@ def test_tiles_that_were_asked_for_need_no_reason(vgg16, capsys):
     shown = capsys.readouterr().err
     assert "painted in 2 tiles." in shown
     assert "GB" not in shown
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals to send")
+def test_ctrl_c_waits_for_the_tile_and_not_for_the_step(tmp_path, monkeypatch, capsys):
+    shown, show_tile = [], ProgressBar.show_tile
+
+    def pressed_in_the_second_step(bar, *which):
+        shown.append(which)
+        if len(shown) == 10:  # two tiles in two passes, at the start and for each step
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.05)  # Python answers a signal between two of its instructions
+        show_tile(bar, *which)
+
+    monkeypatch.setattr(ProgressBar, "show_tile", pressed_in_the_second_step)
+    command = ["cat", "poppies", "-o", str(tmp_path / "out.png"), "--tile", "64", "--size", "100", "--steps", "3"]
+    command += ["--no-coarse-to-fine", "--content-layers", "block1_conv1", "--style-layers", "block1_conv1"]
+    assert main(command) == 130
+    assert shown[-1] == ("sums", 2, 2)
+    assert "Interrupted after step 1. The same command with --resume goes on." in capsys.readouterr().err
+    assert main([*command, "--resume"]) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["out.png"]
+
+
+def test_a_callback_can_end_the_run_within_a_step(vgg16):
+    class Impatient:
+        def __call__(self, step, losses, image):
+            self.painted = image
+
+        def on_tile(self, what, number, count):
+            if hasattr(self, "painted") and (what, number, count) == ("gradient", 2, 2):
+                raise StopTransfer
+
+    callback = Impatient()
+    image, history = transfer_style(
+        "cat", "poppies", size=100, steps=3, coarse_to_fine=False, tile=64, vgg16=vgg16, callbacks=callback, **SHALLOW
+    )
+    assert (history.epoch, history.params["stopped"]) == ([1], "callback")
+    np.testing.assert_array_equal(image, callback.painted)
