@@ -5,7 +5,7 @@ import signal
 import sys
 import warnings
 from concurrent.futures import FIRST_COMPLETED, wait
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import fields
 from pathlib import Path
 
@@ -80,6 +80,8 @@ def paint_one(options, recipe):
 
 def paint_several(options, recipe):
     """The same for several photos: one that fails stops nothing, and is named at the end."""
+    if options.output in ("", "-"):
+        raise ValueError(f"Several photos need a folder for their results; name one after -o, not {options.output!r}.")
     folder = Path(os.path.expanduser(options.output))
     results = results_of(options.photos, options.styles, folder)
     styles, start = open_styles(options, recipe), open_start(recipe)
@@ -95,7 +97,7 @@ def paint_several(options, recipe):
     for photo in begun:
         open_job(photo)  # other arguments are refused before anything is painted
     if not left:
-        say(f"Nothing is left to paint: {folder} holds all results.", sys.stdout)
+        say(f"Nothing is left to paint: {folder} holds all results, painted in this way or another.", sys.stdout)
         return 0
     report = Report()
     with StoppedBySignals() as stop, executor_at(options.workers) as workers:
@@ -144,7 +146,8 @@ def paint_in_turn(left, photos, open_job, options, stop, bar, report):
         try:
             stop.begin()
             bar.set_postfix_str("", refresh=False)
-            bar.set_description_str(f"photo {photos.index(photo) + 1} of {len(photos)}: {short(photo.name, 30)} ")
+            name = "".join(letter if letter.isprintable() else "?" for letter in short(photo.name, 30))
+            bar.set_description_str(f"photo {photos.index(photo) + 1} of {len(photos)}: {name} ")
             with warnings.catch_warnings(record=True) as caught:
                 history = stylise(open_job(photo), options, vgg16, None, stop, bar)
             report.painted(photo, history.params["stopped"], [warning.message for warning in caught])
@@ -167,38 +170,47 @@ def paint_side_by_side(left, open_job, options, workers, bar, report):
         while waiting or running:
             while waiting and len(running) < IN_FLIGHT:
                 photo = waiting.pop()
-                try:
+                with failing(photo, bar, report):
                     job = open_job(photo)
                     running[workers.submit(paint_for, job, options)] = photo, job
-                except (OSError, ValueError, MemoryError) as error:
-                    report.failed(photo, error)
-                    bar.update(1)
-            for task in wait(running, return_when=FIRST_COMPLETED).done:
+            for task in wait(running, timeout=1, return_when=FIRST_COMPLETED).done:
                 photo, job = running.pop(task)
-                try:
+                with failing(photo, bar, report):
                     image, stopped, warned = task.result()
                     finish(job, image, options)
                     report.painted(photo, stopped, warned)
-                except (OSError, ValueError, MemoryError) as error:
-                    report.failed(photo, error)
-                except Exception as error:  # each kind of executor has its own
-                    report.failed(photo, ConnectionError(f"The workers gave up ({type(error).__name__}: {error})."))
-                bar.update(1)
+                    bar.update(1)
+            bar.update(0)  # so that its clock goes on
     except KeyboardInterrupt:
         for task in running:
             task.cancel()
         report.interrupted(f"with {bar.total - bar.n} of {bar.total} photos left", goes_on="")
 
 
+@contextmanager
+def failing(photo, bar, report):
+    """A photo that fails is counted, and stops nothing."""
+    try:
+        yield
+    except (OSError, ValueError, MemoryError) as error:
+        report.failed(photo, error)
+        bar.update(1)
+    except Exception as error:  # each kind of executor has its own
+        what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        report.failed(photo, ConnectionError(f"The workers or their scheduler gave up ({what})."))
+        bar.update(1)
+
+
 class StoppedBySignals:
     """A callback that answers Ctrl-C, a kill, and a terminal that is closed.
 
-    Before the first step of a picture they end the program, later the run, after its step or the tile at hand: none
-    comes between picture and disk. Once is enough: a program that ends is not to be disturbed.
+    Before the first step of a picture they end the program, later the run: at once while it computes a tile, for which
+    it may wait long, else after the step. So none comes between picture and disk. Once is enough: a program that ends
+    is not to be disturbed.
     """
 
     def __init__(self):
-        self.asked = self.painting = False
+        self.asked = self.holding = False
 
     def __enter__(self):
         heeded = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]  # nohup wants it ignored
@@ -211,20 +223,24 @@ class StoppedBySignals:
 
     def begin(self):
         """The next picture begins, unless a signal came while the last one was saved."""
-        self.painting = False
-        if self.asked:
-            raise KeyboardInterrupt
+        self.on_tile()
 
     def answer(self, number, frame):
         first, self.asked = not self.asked, True
-        if first and not self.painting:
+        if first and not self.holding:
             raise KeyboardInterrupt
 
+    def hold(self, step, losses, image):
+        """The first of the callbacks: what follows must not be cut."""
+        self.holding = True
+
     def __call__(self, step, losses, image):
-        self.painting = True
-        self.on_tile()
+        """The last of them."""
+        if self.asked:
+            raise KeyboardInterrupt
 
     def on_tile(self, *which):
+        self.holding = False
         if self.asked:
             raise KeyboardInterrupt
 

@@ -1,12 +1,12 @@
 """A cluster of Dask (https://distributed.dask.org), by the address of its scheduler. Needs no TensorFlow."""
 
 import logging
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from nst_keras.pictures import without_warnings
 
 SAME_EVERYWHERE = "nst-keras", "tensorflow", "keras", "numpy", "distributed", "python"
-PATIENCE = 10  # seconds in which a scheduler must answer
+PATIENCE = 10  # seconds in which a scheduler must answer, and have a worker
 
 
 @contextmanager
@@ -34,9 +34,11 @@ def executor_at(address):
                 client = Client(address, timeout=PATIENCE, set_as_default=False)
         except (OSError, ValueError) as error:
             raise ConnectionError(
-                f"No scheduler of Dask answers at {address}, as one would at tcp://host:8786."
+                f"No Dask scheduler answers at {address!r}; start one there, or check the address: tcp://host:8786."
             ) from error
         with client:
+            with suppress(TimeoutError):  # they may have been started just now
+                client.wait_for_workers(1, PATIENCE)
             _check_workers(client.get_versions(packages=SAME_EVERYWHERE), address)
             yield client.get_executor(pure=False)  # else it would read every array once more, to know equal tasks
     finally:

@@ -32,6 +32,8 @@ def results_of(names, paintings, folder):
     for photo in (photo for name in names for photo in _photos_of(name, paintings, folder)):
         result = folder / f"{photo.stem}.png"
         twin = twins.setdefault(result.name.casefold(), photo)  # some systems take A.png and a.png for the same
+        if twin in results and photo.resolve() == twin.resolve():
+            continue
         if twin in results:
             raise ValueError(f"{twin} and {photo} would both become {result}; rename one, or leave it out.")
         results[photo] = result
@@ -41,7 +43,7 @@ def results_of(names, paintings, folder):
 def _photos_of(name, paintings, folder):
     """The photo of this name, or the photos in the folder of this name."""
     place = Path(os.path.expanduser(name))
-    if not os.path.isdir(place):
+    if not name or not os.path.isdir(place):
         return [find_picture(name)]
     if place.resolve() == folder.resolve():
         raise ValueError(f"{folder} is the folder of the photos; choose another, or results would pass for photos.")

@@ -121,7 +121,8 @@ def stylise(job, options, vgg16, workers, stop, verbose=1):
     from nst_keras import plotting, to_pil
 
     frames, in_colours = [], functools.partial(_in_colours, job, options)
-    callbacks = [job.checkpoint.save_now_and_then, *([film_into(frames, in_colours)] if options.gif else []), stop]
+    film = [film_into(frames, in_colours)] if options.gif else []
+    callbacks = [stop.hold, job.checkpoint.save_now_and_then, *film, stop]
     image, history = _transfer(job, options, vgg16, workers=workers, callbacks=callbacks, verbose=verbose)
     interrupted = history.params["stopped"] in ("interrupted", "workers lost")
     if interrupted and not history.epoch:

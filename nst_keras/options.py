@@ -125,8 +125,10 @@ def build_parser():
     add("-s", "--style", metavar="STYLE", dest="paintings", action=Painting, help=several)
     add("-o", "--output", metavar="OUT", help="where to save (stylised.png; with --style a folder, stylised)")
     add("--gif", metavar="FILM", help="also save an animation of the run here")
-    add("--overwrite", action="store_true", help="replace files that exist")
-    add("--resume", action="store_true", help="continue an interrupted run: give its arguments again, and this one")
+    existing = parser.add_mutually_exclusive_group()
+    existing.add_argument("--overwrite", action="store_true", help="replace files that exist")
+    again = "continue an interrupted run: give its arguments again, and this one"
+    existing.add_argument("--resume", action="store_true", help=again)
     add("--workers", metavar="ADDRESS", help="of a Dask scheduler: its workers paint several photos, or one in tiles")
     add("--pooling", choices=["max", "average"], default="max", help="how VGG16 shrinks its features (%(default)s)")
     add("--weights", default="bundled", help='of VGG16: "bundled", "imagenet" to download, or a file (%(default)s)')

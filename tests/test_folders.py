@@ -172,8 +172,9 @@ def test_ctrl_c_stops_the_whole_and_resume_goes_on(photos, monkeypatch, capsys):
     assert np.abs(load_image("out/b.png") - load_image("whole/b.png")).mean() < 0.1
 
     runs = at_step(0, 0, monkeypatch, ctrl_c)
+    says = "Nothing is left to paint: out holds all results, painted in this way or another.\n"
     assert main([*command, "--resume"]) == 0
-    assert (len(runs), capsys.readouterr().out) == (0, "Nothing is left to paint: out holds all results.\n")
+    assert (len(runs), capsys.readouterr().out) == (0, says)
 
 
 def test_ctrl_c_before_the_first_step_of_a_photo_stops_the_whole(photos, monkeypatch, capsys):
@@ -252,7 +253,8 @@ def test_photos_that_fail_at_a_worker_stop_nothing_and_are_named(photos, monkeyp
     assert shown.out == "Saved 2 pictures in out\n"
     photos, reasons = Path("photos"), shown.err.splitlines()[-3:]
     assert reasons[0].startswith(f"nst-keras: {photos / '0.jpg'} is not an image that Pillow can read;")
-    assert f"nst-keras: {photos / 'b.jpg'}: The workers gave up (RuntimeError: four workers died)." in reasons
+    gave_up = "The workers or their scheduler gave up (RuntimeError: four workers died)."
+    assert f"nst-keras: {photos / 'b.jpg'}: {gave_up}" in reasons
     assert f"nst-keras: {photos / 'c.JPG'}: It needs 9 GB." in reasons
 
 
@@ -371,6 +373,10 @@ def test_what_is_for_one_photo_is_refused(option, photos, capsys):
     )
 
 
+def test_a_photo_that_is_named_twice_is_painted_once(photos):
+    assert len(results_of(["photos", "photos/b.jpg", "photos/../photos/b.jpg"], ["poppies"], Path("out"))) == 3
+
+
 def test_a_folder_gives_its_pictures_by_name(photos):
     """Without what is hidden, no picture, a folder, or a painting; and only those of its own."""
     for name in ("notes.txt", ".hidden.png", "a.png.checkpoint.npz"):
@@ -392,7 +398,9 @@ def test_a_folder_gives_its_pictures_by_name(photos):
         (["works", "-s", "works/painting.png"], "There are no photos in the folder works"),
         (["photos", "works/a.jpg", "-s", "poppies"], "would both become"),
         (["photos", "works/A.jpg", "-s", "poppies"], "would both become"),
-        (["photos", "photos/a.png", "-s", "poppies"], "would both become"),
+        (["photos", "", "-s", "poppies"], "The name of a picture is empty"),
+        (["photos", "-s", "poppies", "-o", ""], "name one after -o, not ''"),
+        (["photos", "-s", "poppies", "-o", "-"], "name one after -o, not '-'"),
         (["photos", "-s", "poppies", "-o", "photos"], "photos is the folder of the photos; choose another"),
         (["photos", "-s", "poppies", "-o", "works/../photos", "--overwrite"], "is the folder of the photos"),
         (["photos/a.png", "-s", "poppies", "-o", "photos", "--overwrite"], "a.png is the content picture"),

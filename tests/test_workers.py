@@ -2,6 +2,7 @@ import os
 import pickle
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -277,6 +278,24 @@ def test_when_the_workers_are_lost_resume_goes_on(monkeypatch, tmp_path, capsys)
     assert [path.name for path in tmp_path.iterdir()] == ["out.png"]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals to send")
+def test_ctrl_c_does_not_wait_for_workers_that_never_answer(monkeypatch, tmp_path, capsys):
+    class Stuck(Far):
+        def result_of(self, function, task):
+            if len(self.tasks) == 18:  # in the third step
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(60)
+                pytest.fail("It waits for the tile.")
+            return super().result_of(function, task)
+
+    monkeypatch.setattr("nst_keras.__main__.executor_at", lambda address: nullcontext(Stuck()))
+    arguments = [*("--size", "100", "--tile", "64", "--steps", "3", "--no-coarse-to-fine"), "--workers", "tcp://a:1"]
+    arguments += ["--content-layers", "block2_conv2", "--style-layers", "block1_conv1,block2_conv1"]
+    assert main(["cat", "poppies", "-o", str(tmp_path / "out.png"), *arguments]) == 130
+    assert "Interrupted after step 2. The same command with --resume goes on." in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.png", "out.png.checkpoint.npz"]
+
+
 def refusal(address, kind):
     with pytest.raises(kind) as error, executor_at(address):
         pass
@@ -288,11 +307,12 @@ def test_a_scheduler_that_does_not_answer_is_named(address, tmp_path):
     code = "import sys; from nst_keras import __main__, cluster; cluster.PATIENCE = 0.5; sys.exit(__main__.main())"
     arguments = ["cat", "poppies", "-o", tmp_path / "out.png", "--workers", address]
     run = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=60)
-    said = f"nst-keras: No scheduler of Dask answers at {address}, as one would at tcp://host:8786.\n"
+    said = f"nst-keras: No Dask scheduler answers at {address!r}; start one there, or check the address: tcp://host:8786.\n"
     assert (run.returncode, run.stdout, run.stderr) == (2, "", said)
 
 
 def test_a_scheduler_without_workers_and_one_with_other_versions_are_refused(monkeypatch, capsys):
+    monkeypatch.setattr("nst_keras.cluster.PATIENCE", 1)
     place = {"host": "127.0.0.1", "protocol": "tcp://", "dashboard_address": "127.0.0.1:0", "processes": False}
     with LocalCluster(n_workers=0, **place) as cluster:
         there = cluster.scheduler_address
