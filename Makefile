@@ -13,7 +13,7 @@
 # make bench-quick   the same in five minutes: less of everything
 # make lint    check style and format of the code
 # make gallery   paint the pictures of the README and of notebook 1 again (half an hour)
-# make poster    paint the README's large picture again, 2048 pixels wide
+# make poster    paint the README's large picture again, 2048 pixels wide (some twenty minutes)
 # make notebooks   execute the notebooks in place and store their outputs
 PYTHON ?= python3
 VENV := .venv

@@ -36,7 +36,7 @@ STYLES = {  # file: (title, photo, styles)
     "strokes_two": ("scale 2", "cat", Style("village_street_in_auvers", scale=2)),
 }
 STYLES_WIDTH = 320
-POSTER_WIDTH, PIECE = 2048, (690, 560, 1290, 960)  # left, top, right, bottom
+POSTER_WIDTH, PIECE = 2048, (460, 60, 1060, 460)  # left, top, right, bottom
 
 
 def painted(path, content, style, size):
@@ -90,9 +90,10 @@ if __name__ == "__main__":
     folder.mkdir(parents=True, exist_ok=True)
     if "poster" in sys.argv[2:]:
         poster(folder).save("data/poster.jpg", quality=92)
+        print("Painted data/poster.jpg.")
     else:
         pairs(folder).save("data/gallery.jpg", quality=92)
         styles(folder).savefig("data/styles.jpg", dpi=100, pil_kwargs={"quality": 92})
-    opening = "summer_palace_great_wave"
-    save_image(f"data/generated/{opening}.jpg", painted(folder / f"{opening}_640.png", *PAIRS[0], 640))
-    print("Painted data/gallery.jpg, data/styles.jpg, data/generated/.")
+        opening = "summer_palace_great_wave"
+        save_image(f"data/generated/{opening}.jpg", painted(folder / f"{opening}_640.png", *PAIRS[0], 640))
+        print("Painted data/gallery.jpg, data/styles.jpg, data/generated/.")

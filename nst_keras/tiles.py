@@ -67,7 +67,7 @@ def tiled_gradient(extractor, content, styles, recipe, size, show_tile=None, run
     Args:
         extractor, content, styles, recipe: as in `objective_of`.
         size: of a tile, in pixels on each side.
-        show_tile: called as show_tile(what, number, count) before each of the tiles, in both passes.
+        show_tile: called as show_tile(what, number, count) before each of the tiles, in every pass.
         run_pass: function of (what, tasks) that yields each task's result, in their order: `passes_here`, the default,
             or `passes_of` an executor (workers.py).
 
@@ -76,11 +76,17 @@ def tiled_gradient(extractor, content, styles, recipe, size, show_tile=None, run
     """
     run_pass = run_pass or passes_here(extractor, recipe)
 
+    def shown(what, results, tiles):
+        for number in range(1, len(tiles) + 1):
+            if show_tile:
+                show_tile(what, number, len(tiles))
+            yield next(results)
+
     def mean_gram_matrices(style):
         masks = masks_of(style.style_region, style.image, extractor)
         tiles = tiles_of(*style.image.shape[1:3], size, extractor)
         pieces = [(tile, {}, [_own(masks, tile, extractor)]) for tile in tiles]
-        sums = _added(run_pass("sums", _tasks(style.image, pieces)))
+        sums = _added(shown("painting's sums", run_pass("sums", _tasks(style.image, pieces)), tiles))
         reached = _reached(masks, style.image, extractor)
         return {layer: gram / reached[layer] for layer, gram in sums["gram"][0].items()}
 
@@ -91,26 +97,21 @@ def tiled_gradient(extractor, content, styles, recipe, size, show_tile=None, run
     positions = _reached({}, content, extractor) | {"image": content.shape[1] * content.shape[2]}
     tiles = tiles_of(*content.shape[1:3], size, extractor)
     content_features = run_pass("content", _tasks(content, [(tile,) for tile in tiles]))
+    content_features = shown("photo's features", content_features, tiles)
     pieces = [  # each tile with what stays the same in every step
         (tile, features, [_own(mask, tile, extractor) for mask in masks])
         for tile, features in zip(tiles, content_features, strict=True)
     ]
 
-    def shown(what, results):
-        for number in range(1, len(pieces) + 1):
-            if show_tile:
-                show_tile(what, number, len(pieces))
-            yield next(results)
-
     def evaluate(image):
-        sums = _added(shown("sums", run_pass("sums", _tasks(image, pieces))))
+        sums = _added(shown("sums", run_pass("sums", _tasks(image, pieces)), tiles))
         with tf.GradientTape() as tape:
             tape.watch((sums, image))
             steps = squared_steps(image)
             losses = loss({**sums, "steps": steps, "reached": reached, "positions": positions}, targets, recipe, shares)
         slopes, gradient = tape.gradient(losses["total_loss"], (sums, image))
         gradient = gradient.numpy()
-        gradients = shown("gradient", run_pass("gradient", _tasks(image, pieces, slopes)))
+        gradients = shown("gradient", run_pass("gradient", _tasks(image, pieces, slopes)), tiles)
         for (rows, columns), part in zip(tiles, gradients, strict=True):
             gradient[:, rows.seen, columns.seen] += part
         return {name: float(value) for name, value in losses.items()}, tf.constant(gradient)

@@ -139,6 +139,8 @@ def test_a_run_says_that_it_paints_in_tiles_and_shows_them(vgg16, monkeypatch, c
     for step in ("the first step", r"step 1: total [^;]+"):
         for what in ("sums", "gradient"):
             assert re.search(rf"{step}; {what} of tile 1 of \d", shown)
+    for what in ("painting's sums", "photo's features"):
+        assert re.search(rf"the first step; {what} of tile 1 of \d", shown)
     assert "step 2: total" in shown
 
 
@@ -155,7 +157,7 @@ def test_ctrl_c_waits_for_the_tile_and_not_for_the_step(tmp_path, monkeypatch, c
 
     def pressed_in_the_second_step(bar, *which):
         shown.append(which)
-        if len(shown) == 10:  # two tiles in two passes, at the start and for each step
+        if len(shown) == 14:  # two tiles: the painting's, the photo's, and two passes at the start and for each step
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(0.05)  # Python answers a signal between two of its instructions
         show_tile(bar, *which)
