@@ -75,7 +75,7 @@ def test_options_reach_transfer_style(tmp_path, monkeypatch):
     ]
     assert main(["cat", "poppies", "-o", str(tmp_path / "out.png"), *arguments]) == 2
     assert seen.pop("vgg16").get_layer("block1_pool").__class__.__name__ == "AveragePooling2D"
-    assert len(seen.pop("callbacks")) == 2  # the checkpoint, and the answer to signals
+    assert len(seen.pop("callbacks")) == 3  # the checkpoint, between the two that answer signals
     recipe = seen.pop("recipe")
     assert recipe.init.size == (451, 300)
     assert replace(recipe, init="noise") == Recipe(
