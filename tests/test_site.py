@@ -70,7 +70,9 @@ def test_every_page_is_there_and_can_be_reached(site, pages):
     names = {path.relative_to(site).with_suffix("").as_posix() for path in pages}
     notebooks = {path.relative_to(ROOT).with_suffix("").as_posix() for path in NOTEBOOKS}
     others = {"notebooks/README", "data/README", "tests/benchmarks/README"}
-    assert names == notebooks | others | {f"docs/{name}" for name in ("index", "usage", "reference", "command_line")}
+    assert names == notebooks | others | {
+        f"docs/{name}" for name in ("index", "usage", "reference", "command_line", "cluster")
+    }
 
 
 def test_every_link_leads_somewhere(pages):

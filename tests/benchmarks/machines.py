@@ -1,6 +1,6 @@
 """A step in tiles on a Dask cluster of two workers on this machine, its bytes and seconds; and without a cluster.
 
-python tests/benchmarks/cluster.py 1024 512  # pixels of the longer side, and of a tile
+python tests/benchmarks/machines.py 1024 512  # pixels of the longer side, and of a tile
 """
 
 import builtins
