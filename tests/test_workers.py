@@ -253,11 +253,11 @@ def test_the_command_line_paints_with_it_and_keeps_its_remarks_to_itself(client,
     assert "distributed" not in shown
 
 
-def test_several_photos_are_painted_side_by_side(client, address, tmp_path, capsys):
+def test_several_photos_are_painted_side_by_side(client, cluster, tmp_path, capsys):
     """A photo is a task: it goes to a worker and comes back as the picture that it becomes here."""
     options = ["-s", "poppies", "--size", "64", "--steps", "2", "--no-coarse-to-fine"]
     options += ["--content-layers", "block1_conv1", "--style-layers", "block1_conv1"]
-    assert main(["cat", "coffee", "-o", str(tmp_path / "there"), "--workers", address, *options]) == 0
+    assert main(["cat", "coffee", "-o", str(tmp_path / "there"), "--workers", cluster[0], *options]) == 0
     assert main(["cat", "coffee", "-o", str(tmp_path / "here"), *options]) == 0
     for name in ("cat.png", "coffee.png"):
         here, there = (np.asarray(Image.open(tmp_path / place / name), float) for place in ("here", "there"))
