@@ -312,3 +312,12 @@ def test_lbfgs_goes_the_same_way_whatever_the_unit_of_the_loss(scale):
     ]
     assert len(ends[0]) == len(ends[1]) == 6
     np.testing.assert_allclose(ends[1], ends[0], atol=1e-3)
+
+
+def test_an_optimizer_of_keras_keeps_the_pixels_between_black_and_white():
+    """One step of length 1 from mid-grey would end at -0.5 and at 1.5."""
+    slopes = tf.constant([[[[1.0, -1.0, 0.0]]]])
+    [(image, _)] = keras_steps(
+        keras.optimizers.SGD(1.0), lambda image: ({"total_loss": 0.0}, slopes), 0.5 + 0 * slopes, 1
+    )
+    np.testing.assert_array_equal(image, [[[[0.0, 1.0, 0.5]]]])

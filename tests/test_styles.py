@@ -16,6 +16,7 @@ from nst_keras import (
 )
 from nst_keras._tensorflow import tf
 from nst_keras.descent import gradient_of
+from nst_keras.objective import shares_and_regions
 from nst_keras.pictures import open_picture, pixels_of, shape_of
 from nst_keras.styles import open_style, styles_from
 
@@ -433,3 +434,12 @@ def test_a_region_just_large_enough_gives_no_nan_at_any_stage(vgg16):
     assert history.history["size"] == [47, 94]
     assert np.isfinite(image).all()
     assert np.isfinite(history.history["total_loss"]).all()
+
+
+def test_beside_one_with_a_region_a_style_without_one_counts_everywhere_by_its_share():
+    """By hand, at a pixel outside of the region, half in it, and inside: 2 m / (2 m + 1) and 1 / (2 m + 1)."""
+    region = tf.constant([[[[0.0], [0.5], [1.0]]]])
+    factors, shares = shares_and_regions([Style("poppies", share=2, region=region), Style("great_wave")])
+    assert factors == [1.0, 1.0]
+    np.testing.assert_allclose(np.ravel(shares[0]), [0, 1 / 2, 2 / 3], rtol=1e-6)
+    np.testing.assert_allclose(np.ravel(shares[1]), [1, 1 / 2, 1 / 3], rtol=1e-6)
