@@ -27,7 +27,7 @@ from nst_keras.jobs import (
 from nst_keras.options import build_parser
 from nst_keras.pictures import shape_of
 from nst_keras.progress import SafeStream, new_bar
-from nst_keras.ranges import short
+from nst_keras.ranges import named, short
 from nst_keras.recipe import Recipe
 
 IN_FLIGHT = 32  # photos at the workers at a time: each is kept in memory until its picture is there
@@ -192,12 +192,10 @@ def failing(photo, bar, report):
     """A photo that fails is counted, and stops nothing."""
     try:
         yield
-    except (OSError, ValueError, MemoryError) as error:
+    except Exception as error:
+        if not isinstance(error, (OSError, ValueError, MemoryError)):  # each kind of executor has its own
+            error = ConnectionError(f"The workers or their scheduler gave up ({named(error)}).")
         report.failed(photo, error)
-        bar.update(1)
-    except Exception as error:  # each kind of executor has its own
-        what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        report.failed(photo, ConnectionError(f"The workers or their scheduler gave up ({what})."))
         bar.update(1)
 
 

@@ -46,8 +46,8 @@ class Uploads:
         if "," in path.name or path.name.startswith("-"):
             raise ValueError(f"{path.name} has a comma or a hyphen where the command line would misread it; rename it.")
         others = (f"{path.stem}_{number}{path.suffix}" for number in itertools.count(2))
-        taken = self.regions | self.files
-        name = next(name for name in itertools.chain([path.name], others) if taken.get(name, content) == content)
+        names, taken = itertools.chain([path.name], others), self.contents()
+        name = next(name for name in names if taken.get(name, content) == content)
         open_picture(_file(name, content))
         self.files[name] = content
         return name
@@ -55,7 +55,7 @@ class Uploads:
     def new_region(self):
         """A name for a region that is going to be painted."""
         names = (f"region_{number}.png" for number in itertools.count(1))
-        name = next(name for name in names if name not in self.regions | self.files)
+        name = next(name for name in names if name not in self.contents())
         self.regions[name] = b""
         return name
 
@@ -63,9 +63,13 @@ class Uploads:
         """Keep a region as it is now, a PIL image."""
         self.regions[name] = _bytes(mask, "PNG")
 
+    def contents(self):
+        """{name: content} of all that was uploaded or painted here."""
+        return self.regions | self.files
+
     def source(self, name):
         """What `load_image` takes; a new file each time, because two threads may read it."""
-        contents = self.regions | self.files
+        contents = self.contents()
         return _file(name, contents[name]) if name in contents else name
 
     def small(self, name, side):

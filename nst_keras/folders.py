@@ -32,11 +32,10 @@ def results_of(names, paintings, folder):
     for photo in (photo for name in names for photo in _photos_of(name, paintings, folder)):
         result = folder / f"{photo.stem}.png"
         twin = twins.setdefault(result.name.casefold(), photo)  # some systems take A.png and a.png for the same
-        if twin in results and photo.resolve() == twin.resolve():
-            continue
-        if twin in results:
+        if twin not in results:
+            results[photo] = result
+        elif photo.resolve() != twin.resolve():
             raise ValueError(f"{twin} and {photo} would both become {result}; rename one, or leave it out.")
-        results[photo] = result
     return results
 
 

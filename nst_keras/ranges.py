@@ -70,6 +70,11 @@ def short(text, length=200):
     return text[:length] + "…" * (len(text) > length)
 
 
+def named(error):
+    """An error of a library by its kind, and what it says if it says anything: "KilledWorker: …"."""
+    return f"{type(error).__name__}{': ' * bool(str(error))}{error}"
+
+
 def guess(name, names):
     """The words " Did you mean size?", if one of the names is close to this one; else nothing."""
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.7)

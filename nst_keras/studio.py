@@ -3,7 +3,6 @@
 In a notebook it is the output of a cell; `make studio` serves it as a page of its own. Two pages share no `Studio`.
 """
 
-import functools
 import html
 import importlib
 import threading
@@ -17,7 +16,7 @@ from tqdm import tqdm
 
 from nst_keras.brush import Brush
 from nst_keras.files import Uploads, code, curves, gif, jpeg, link, png, seen, title
-from nst_keras.jobs import film_into
+from nst_keras.jobs import film_into, vgg16_once
 from nst_keras.parts import Choosers, button, row, text, wide
 from nst_keras.pictures import BUNDLED, fitted_shape, open_picture, pixels_of, shape_of
 from nst_keras.progress import work
@@ -275,7 +274,7 @@ class Studio:
                 recipe=replace(turned, init=start),
                 initial_step=done,
                 callbacks=self.watch(settings, remaining_stages(plan, done), new=not at_hand),
-                vgg16=_network(),
+                vgg16=vgg16_once(),
                 verbose=0,
             )
             turned, at_hand = replace(turned, style_weight=self.style_weight()), self.latest
@@ -337,10 +336,3 @@ class Studio:
         film = gif([*self.frames, self.image])
         self.film_link.value = link(f"{title(self.painted)}.gif", film, "Download the film")
         self.say("The film is ready.")
-
-
-@functools.cache  # it is never changed: a turned β and other pages need not load it again
-def _network():
-    from nst_keras import load_vgg16
-
-    return load_vgg16()

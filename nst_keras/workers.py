@@ -11,6 +11,7 @@ from typing import NamedTuple
 from nst_keras._tensorflow import keras, tf
 from nst_keras.features import FeatureExtractor, load_vgg16
 from nst_keras.pictures import without_warnings
+from nst_keras.ranges import named
 from nst_keras.tiles import tile_passes
 
 WORKERS_TILE = 512  # with tile="auto": a worker needs 1.1 GB for it, and sees 1.5 times as many pixels
@@ -20,7 +21,7 @@ class WorkersLost(Exception):
     """The executor has nobody left who does the tasks."""
 
 
-class Job(NamedTuple):
+class Setup(NamedTuple):
     """What all tasks of a stage have in common: a worker makes its network and its functions by this."""
 
     weights: str
@@ -53,35 +54,35 @@ def passes_of(executor, extractor, recipe):
     layers = tuple(recipe.content_layers), tuple(recipe.style_layers)
 
     def of_stage(shape):
-        job = Job(*network, *layers, tuple(shape))
+        setup = Setup(*network, *layers, tuple(shape))
 
         def run_pass(what, tasks):
             tasks = [(tile, *tf.nest.map_structure(_array, data)) for tile, *data in tasks]
             try:
                 with without_warnings():  # Dask thinks that a tile is large
-                    results = executor.map(functools.partial(compute, job, what), tasks)
+                    results = executor.map(functools.partial(compute, setup, what), tasks)
                 for result in results:
                     yield tf.nest.map_structure(tf.constant, result)
             except (ValueError, FileNotFoundError, MemoryError, tf.errors.OpError):
                 raise  # a task's own
             except Exception as error:  # each kind of executor has its own
-                raise WorkersLost(f"The workers gave up ({type(error).__name__}: {error})") from error
+                raise WorkersLost(f"The workers gave up ({named(error)})") from error
 
         return run_pass
 
     return of_stage
 
 
-def compute(job, what, task):
+def compute(setup, what, task):
     """A task: what `tile_passes` gives for one tile, in NumPy arrays."""
-    keras.config.set_floatx(job.floatx)
+    keras.config.set_floatx(setup.floatx)
     tile, *data = task
-    return tf.nest.map_structure(_array, _passes(job)(what, tile, *tf.nest.map_structure(tf.constant, data)))
+    return tf.nest.map_structure(_array, _passes(setup)(what, tile, *tf.nest.map_structure(tf.constant, data)))
 
 
 @functools.lru_cache(maxsize=2)  # the functions of stages that are done would fill the memory
-def _passes(job):
-    return tile_passes(_extractor(*job[:-1]), job.content_layers, job.style_layers)
+def _passes(setup):
+    return tile_passes(_extractor(*setup[:-1]), setup.content_layers, setup.style_layers)
 
 
 @functools.lru_cache(maxsize=1)

@@ -62,6 +62,23 @@ def start():
         timer.cancel()
 
 
+@pytest.fixture
+def press_ctrl_c():
+    """Send a process that paints what Ctrl-C sends, once it shows a step; return what it says from then on."""
+
+    def press(run):
+        shown = b""
+        while b"step" not in shown:
+            letter = run.stderr.read(1)
+            assert letter, f"the program ended before its first step: {shown.decode()}"
+            shown += letter
+        run.send_signal(signal.SIGINT)
+        said, error = run.communicate(timeout=60)
+        return said.decode(), error.decode()
+
+    return press
+
+
 @pytest.fixture(scope="session")
 def browser():
     found = [{"executable_path": path} for name in BROWSERS if (path := shutil.which(name))]

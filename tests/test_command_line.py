@@ -461,19 +461,13 @@ def test_a_damaged_checkpoint_is_refused(tmp_path, capsys):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals to send")
-def test_ctrl_c_in_a_terminal_leaves_a_valid_picture_and_a_checkpoint(tmp_path, start):
+def test_ctrl_c_in_a_terminal_leaves_a_valid_picture_and_a_checkpoint(tmp_path, start, press_ctrl_c):
     output = tmp_path / "out.png"
     command = [sys.executable, "-m", "nst_keras", "cat", "poppies", "-o", str(output), *SMALL, "--steps", "100000"]
     run = start(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    shown = b""
-    while b"step" not in shown:
-        letter = run.stderr.read(1)
-        assert letter, f"the program ended before its first step: {shown.decode()}"
-        shown += letter
-    run.send_signal(signal.SIGINT)
-    _, error = run.communicate(timeout=60)
+    _, error = press_ctrl_c(run)
     assert run.returncode == 130
-    assert "--resume goes on" in error.decode()
+    assert "--resume goes on" in error
     assert Image.open(output).size == (64, 43)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.png", "out.png.checkpoint.npz"]
 

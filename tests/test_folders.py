@@ -68,6 +68,18 @@ def at_step(photo, step, monkeypatch, act):
     return runs
 
 
+def no_memory_for_squares(monkeypatch):
+    """Let c.JPG not fit into memory."""
+    plan_memory = training.plan_memory
+
+    def full(height, width, *rest):
+        if height == width:
+            raise MemoryError("It needs 9 GB.")
+        return plan_memory(height, width, *rest)
+
+    monkeypatch.setattr(training, "plan_memory", full)
+
+
 def ctrl_c():
     raise KeyboardInterrupt
 
@@ -110,14 +122,7 @@ def test_one_bar_shows_the_whole(photos, monkeypatch, capsys):
 def test_a_photo_that_fails_stops_nothing_and_is_named(photos, monkeypatch, capsys):
     (photos / "0.jpg").write_bytes(b"no picture")
     save_noise(photos / "b.jpg", 200, 2)
-    plan_memory = training.plan_memory
-
-    def full(height, width, *rest):
-        if height == width:  # c.JPG
-            raise MemoryError("It needs 9 GB.")
-        return plan_memory(height, width, *rest)
-
-    monkeypatch.setattr(training, "plan_memory", full)
+    no_memory_for_squares(monkeypatch)
     assert main(["photos", "-s", "poppies", "-o", "out", *SMALL]) == 1
     shown = capsys.readouterr()
     assert shown.out == "Saved 1 picture in out\n"
@@ -238,14 +243,7 @@ def test_photos_that_fail_at_a_worker_stop_nothing_and_are_named(photos, monkeyp
 
     (photos / "0.jpg").write_bytes(b"no picture")
     (photos / "d.jpg").write_bytes((photos / "b.jpg").read_bytes())
-    plan_memory = training.plan_memory
-
-    def full(height, width, *rest):
-        if height == width:  # c.JPG
-            raise MemoryError("It needs 9 GB.")
-        return plan_memory(height, width, *rest)
-
-    monkeypatch.setattr(training, "plan_memory", full)
+    no_memory_for_squares(monkeypatch)
     side_by_side(monkeypatch, Fake(2, lost))
     assert main(["photos", "-s", "poppies", "-o", "out", "--workers", "tcp://a:1", *SMALL]) == 1
     assert names_in("out") == ["a.png", "d.png"]
@@ -298,24 +296,18 @@ def test_a_signal_while_a_picture_is_saved_stops_what_comes_after(stop, photos, 
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals to send")
-def test_ctrl_c_in_a_terminal_at_the_second_photo(photos, start):
+def test_ctrl_c_in_a_terminal_at_the_second_photo(photos, start, press_ctrl_c):
     Path("out").mkdir()
     Path("out", "a.png").write_bytes(b"done")
     out = Path("out").resolve()
     command = [sys.executable, "-m", "nst_keras", photos, "-s", "poppies", "-o", out, "--resume", *SMALL]
     run = start([*command, "--steps", "100000"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT)
-    shown = b""
-    while b"step" not in shown:
-        letter = run.stderr.read(1)
-        assert letter, f"the program ended before its first step: {shown.decode()}"
-        shown += letter
-    run.send_signal(signal.SIGINT)
-    said, error = run.communicate(timeout=60)
+    said, error = press_ctrl_c(run)
     assert run.returncode == 130
-    assert said.decode() == f"Saved 1 picture in {out}\n"
+    assert said == f"Saved 1 picture in {out}\n"
     assert re.fullmatch(
         rf"Interrupted after step \d+ of {re.escape(str(photos / 'b.jpg'))}. {GOES_ON}",
-        error.decode().splitlines()[-1],
+        error.splitlines()[-1],
     )
     assert names_in(out) == ["a.png", "b.png", "b.png.checkpoint.npz"]
 

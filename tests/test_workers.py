@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -193,6 +193,7 @@ def test_a_tile_of_the_workers_has_512_pixels_unless_told_otherwise(monkeypatch,
     [
         (tf.errors.ResourceExhaustedError(None, None, "OOM"), "out of memory", MemoryError, "Memory ran out"),
         (RuntimeError("nobody is left"), "workers lost", ConnectionError, r"gave up \(RuntimeError: nobody is left\)"),
+        (CancelledError(), "workers lost", ConnectionError, r"gave up \(CancelledError\)"),
     ],
 )
 def test_what_the_workers_cannot_do_ends_the_run_with_the_picture_so_far(error, stopped, kind, says):
