@@ -20,6 +20,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PICTURE := build/summer_palace_great_wave.png
 SPHINX := $(BIN)/python -m sphinx -q -E -W --keep-going -c docs -d build/doctrees
+# Two processes, and a file of tests stays in one of them: what its tests share is made once.
+SIDE_BY_SIDE := --numprocesses=2 --dist=loadfile
 NOTEBOOKS := $(sort $(wildcard notebooks/0*.ipynb notebooks/solutions/0*.ipynb))
 
 .PHONY: run site lab studio test test-torch fuzz soak mutants bench bench-quick lint gallery poster notebooks clean
@@ -44,8 +46,8 @@ studio: $(VENV)/installed
 	$(BIN)/python -m voila notebooks/studio.ipynb
 
 test: $(VENV)/installed
-	$(BIN)/python -m pytest --cov
-	$(BIN)/python -m pytest --nbval $(NOTEBOOKS)
+	$(BIN)/python -m pytest --cov $(SIDE_BY_SIDE)
+	$(BIN)/python -m pytest --nbval $(NOTEBOOKS) $(SIDE_BY_SIDE)
 
 test-torch: $(VENV)/torch
 	$(BIN)/python -m pytest -m torch

@@ -39,7 +39,7 @@ def test_the_package_runs_adam_on_an_objective_for_as_many_steps_as_planned():
 
 def measured_rows(tmp_path, capsys):
     """The rows of a run in small; the pictures and the file must be there too."""
-    bench.measure(tmp_path, pixels=150, seconds=0.2, rounds=1, step_sizes=(48,), memories=(48,), size=48, steps=2)
+    bench.measure(tmp_path, pixels=64, seconds=0.2, rounds=1, step_sizes=(48,), memories=(48,), size=48, steps=2)
     table = (tmp_path / "speed.md").read_text(encoding="utf-8")
     assert table == capsys.readouterr().out
     rows = [line for line in table.splitlines() if line.startswith("| ")]
