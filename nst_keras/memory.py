@@ -1,6 +1,7 @@
 """How much memory a picture needs, and how much there is."""
 
 from contextlib import suppress
+from itertools import product
 from math import prod, sqrt
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +18,9 @@ BYTES_PER_PIXEL = {2: 2300, 4: 2700, 8: 5400}
 # float32 each, and the image, its gradient, what L-BFGS makes of them, and the content's features at block4_conv2.
 REMEMBERED_BYTES, IMAGE_BYTES = 24, 280
 LEAST_HISTORY = 3
+# With what it sees around its own, a tile of 256 pixels computes twice its area, a smaller one more. Where memory is
+# that short, L-BFGS rather remembers less.
+GOOD_TILE = 256
 
 
 class Plan(NamedTuple):
@@ -42,18 +46,18 @@ def plan_memory(height, width, extractor, tile):
     why = f"{width}×{height} pixels need about {needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free"
     if tile == "auto" and needed <= free:
         return WHOLE
-    for history in range(HISTORY, LEAST_HISTORY - 1, -1):
+    for least, history in product((GOOD_TILE, TILE.lowest), range(HISTORY, LEAST_HISTORY - 1, -1)):
         left = max(0, free - (IMAGE_BYTES + history * REMEMBERED_BYTES) * area)
         if tile == "auto":
             largest = int(sqrt(left / feature_bytes)) - 2 * extractor.reach
-            if largest >= TILE.lowest:
+            if largest >= least:
                 return Plan(largest, history, f"{why}: ")
         else:
             seen = (min(side + 2 * MARGIN, tile + 2 * extractor.reach) for side in (height, width))
             if feature_bytes * prod(seen) <= left:
                 return Plan(tile, history, "")
-    least = feature_bytes * (TILE.lowest + 2 * extractor.reach) ** 2
-    in_tiles = max(0, free - least) / ((IMAGE_BYTES + LEAST_HISTORY * REMEMBERED_BYTES) * area)
+    least_bytes = feature_bytes * (TILE.lowest + 2 * extractor.reach) ** 2
+    in_tiles = max(0, free - least_bytes) / ((IMAGE_BYTES + LEAST_HISTORY * REMEMBERED_BYTES) * area)
     fits = int(max(height, width) * sqrt(max(in_tiles, free / needed)))
     tiles = "the smallest tiles" if tile == "auto" else f"tiles of {tile} pixels"
     smaller = "" if tile == "auto" else ", or smaller tiles, as with tile='auto'"

@@ -114,6 +114,19 @@ def test_where_it_does_not_tiles_are_as_large_as_it_allows_and_then_l_bfgs_forge
     assert tighter[-1].history < HISTORY
 
 
+def test_l_bfgs_forgets_before_tiles_become_so_small_that_most_of_them_is_seen_twice(extract, monkeypatch):
+    """By hand, 2064×1382 pixels: 1.75 − 2.852 · (0.28 + 0.024 · h) GB are (116 + tile)² pixels of 2700 bytes."""
+    free(monkeypatch, 1.75)
+    plan = plan_memory(1366, 2048, extract, "auto")
+    # 10 steps: 0.267 GB, a tile of 198. 8 steps: 0.404 GB, a tile of 270.
+    assert (plan.history, plan.tile) == (8, pytest.approx(270, abs=3))
+    free(
+        monkeypatch, 1.2
+    )  # even 3 steps leave a tile of 153 only: then as many steps as fit. 4: 0.128 GB, a tile of 101
+    plan = plan_memory(1366, 2048, extract, "auto")
+    assert (plan.history, plan.tile) == (4, pytest.approx(101, abs=3))
+
+
 @pytest.mark.parametrize("tile", ["auto", 512])
 def test_what_does_not_fit_in_any_way_is_refused_with_the_size_that_does(tile, extract, monkeypatch):
     free(monkeypatch, 1)
