@@ -120,9 +120,7 @@ def test_l_bfgs_forgets_before_tiles_become_so_small_that_most_of_them_is_seen_t
     plan = plan_memory(1366, 2048, extract, "auto")
     # 10 steps: 0.267 GB, a tile of 198. 8 steps: 0.404 GB, a tile of 270.
     assert (plan.history, plan.tile) == (8, pytest.approx(270, abs=3))
-    free(
-        monkeypatch, 1.2
-    )  # even 3 steps leave a tile of 153 only: then as many steps as fit. 4: 0.128 GB, a tile of 101
+    free(monkeypatch, 1.2)  # even 3 steps leave a tile of 153 only: then as many as fit. 4: a tile of 101
     plan = plan_memory(1366, 2048, extract, "auto")
     assert (plan.history, plan.tile) == (4, pytest.approx(101, abs=3))
 
