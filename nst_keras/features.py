@@ -109,7 +109,7 @@ class FrozenConv2D(keras.layers.Conv2D):
 
         def gradient(upstream):
             with tf.init_scope():  # once for every tf.function, not in each of its runs
-                turned = tf.transpose(self.kernel[::-1, ::-1], (0, 1, 3, 2))
+                turned = tf.transpose(tf.reverse(self.kernel, (0, 1)), (0, 1, 3, 2))
             return _convolve(upstream, tf.cast(turned, upstream.dtype))
 
         return tf.custom_gradient(lambda inputs: (_convolve(inputs, kernel), gradient))(inputs)
