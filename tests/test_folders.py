@@ -287,6 +287,7 @@ def test_a_signal_while_a_picture_is_saved_stops_what_comes_after(stop, photos, 
             time.sleep(0.05)  # Python answers a signal between two of its instructions
         save_image(path, image)
 
+    signal.signal(getattr(signal, stop), signal.default_int_handler)  # nohup has SIGHUP ignored, and we would heed that
     save_image = images.save_image
     monkeypatch.setattr(images, "save_image", interrupted)
     assert main(["photos", "-s", "poppies", "-o", "out", *SMALL]) == 130
