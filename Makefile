@@ -20,8 +20,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 PICTURE := build/summer_palace_great_wave.png
 SPHINX := $(BIN)/python -m sphinx -q -E -W --keep-going -c docs -d build/doctrees
-# Two processes, and a file of tests stays in one of them: what its tests share is made once.
-SIDE_BY_SIDE := --numprocesses=2 --dist=loadfile
 NOTEBOOKS := $(sort $(wildcard notebooks/0*.ipynb notebooks/solutions/0*.ipynb))
 
 .PHONY: run site lab studio test test-torch fuzz soak mutants bench bench-quick lint gallery poster notebooks clean
@@ -45,9 +43,11 @@ lab: $(VENV)/installed
 studio: $(VENV)/installed
 	$(BIN)/python -m voila notebooks/studio.ipynb
 
+# The tests use one core and a bit: two processes take 0.6 of the time. What the tests of a file share is made once. A
+# notebook uses two cores by itself.
 test: $(VENV)/installed
-	$(BIN)/python -m pytest --cov $(SIDE_BY_SIDE)
-	$(BIN)/python -m pytest --nbval $(NOTEBOOKS) $(SIDE_BY_SIDE)
+	$(BIN)/python -m pytest --cov --numprocesses=2 --dist=loadfile
+	$(BIN)/python -m pytest --nbval $(NOTEBOOKS)
 
 test-torch: $(VENV)/torch
 	$(BIN)/python -m pytest -m torch
