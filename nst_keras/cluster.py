@@ -1,5 +1,6 @@
 """A cluster of Dask (https://distributed.dask.org), by the address of its scheduler. Needs no TensorFlow."""
 
+import asyncio
 import logging
 from contextlib import contextmanager, suppress
 
@@ -23,13 +24,14 @@ def executor_at(address):
         return
     try:
         from dask.distributed import Client
-        from distributed.comm import get_address_host_port
+        from distributed.comm import connect
     except ImportError:
         raise ImportError("--workers needs Dask, which isn't installed: pip install nst-keras[cluster]") from None
     logging.disable()  # what Dask has to say of a connection, we say ourselves
     try:
         try:
-            get_address_host_port(address)  # a Client of what is no address would trouble us to its end
+            # A Client of what is no scheduler would wait for ever, or trouble us to its end.
+            asyncio.run(asyncio.wait_for(_greet(connect, address), PATIENCE))
             with without_warnings():
                 client = Client(address, timeout=PATIENCE, set_as_default=False)
         except (OSError, ValueError) as error:
@@ -43,6 +45,10 @@ def executor_at(address):
             yield client.get_executor(pure=False)  # else it would read every array once more, to know equal tasks
     finally:
         logging.disable(logging.NOTSET)
+
+
+async def _greet(connect, address):
+    await (await connect(address)).close()
 
 
 def _check_workers(versions, address):

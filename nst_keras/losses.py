@@ -179,9 +179,15 @@ def squared_steps(image):
     image = _as_features(image, "image")
     if any(side is not None and side < 2 for side in image.shape[1:3]):
         raise ValueError(f"total_variation_loss needs at least 2×2 pixels, not {image.shape[1]}×{image.shape[2]}.")
-    down = tf.reduce_sum(tf.square(image[:, 1:] - image[:, :-1]))
-    right = tf.reduce_sum(tf.square(image[:, :, 1:] - image[:, :, :-1]))
-    return down + right
+    return steps_down(image) + steps_right(image)
+
+
+def steps_down(image):
+    return tf.reduce_sum(tf.square(image[:, 1:] - image[:, :-1]))
+
+
+def steps_right(image):
+    return tf.reduce_sum(tf.square(image[:, :, 1:] - image[:, :, :-1]))
 
 
 def positions(features):

@@ -14,8 +14,10 @@ other machines can compute it, too (workers.py).
 import functools
 from typing import NamedTuple
 
+import numpy as np
+
 from nst_keras._tensorflow import tf
-from nst_keras.losses import positions_in, squared_steps
+from nst_keras.losses import positions_in, steps_down, steps_right
 from nst_keras.objective import loss, masks_of, measure, shares_and_regions
 
 
@@ -29,6 +31,10 @@ class Strip(NamedTuple):
 
     def own(self, spacing):
         return slice(self.start // spacing, self.stop // spacing)
+
+    @property
+    def own_and_next(self):
+        return slice(self.start, min(self.stop + 1, self.end_seen))
 
     @property
     def seen(self):
@@ -106,11 +112,10 @@ def tiled_gradient(extractor, content, styles, recipe, size, show_tile=None, run
     def evaluate(image):
         sums = _added(shown("sums", run_pass("sums", _tasks(image, pieces)), tiles))
         with tf.GradientTape() as tape:
-            tape.watch((sums, image))
-            steps = squared_steps(image)
-            losses = loss({**sums, "steps": steps, "reached": reached, "positions": positions}, targets, recipe, shares)
-        slopes, gradient = tape.gradient(losses["total_loss"], (sums, image))
-        gradient = gradient.numpy()
+            tape.watch(sums)
+            losses = loss({**sums, "reached": reached, "positions": positions}, targets, recipe, shares)
+        slopes = tape.gradient(losses["total_loss"], sums)
+        gradient = np.zeros(image.shape, image.dtype.as_numpy_dtype)
         gradients = shown("gradient", run_pass("gradient", _tasks(image, pieces, slopes)), tiles)
         for (rows, columns), part in zip(tiles, gradients, strict=True):
             gradient[:, rows.seen, columns.seen] += part
@@ -149,7 +154,10 @@ def tile_passes(extractor, content_layers, style_layers):
 
         def sums(seen, content_features, masks):
             found = measure(seen, features(seen), content_features, style_layers, masks)
-            return {"content": found["content"], "gram": found["gram"]}
+            # A step belongs to the tile of the pixel where it starts, so those from tile to tile count, once.
+            down = steps_down(seen[:, rows.own_and_next, columns.own(1)])
+            right = steps_right(seen[:, rows.own(1), columns.own_and_next])
+            return {"content": found["content"], "gram": found["gram"], "steps": down + right}
 
         def gradient(seen, content_features, masks, slopes):
             with tf.GradientTape() as tape:

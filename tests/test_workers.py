@@ -17,6 +17,7 @@ import psutil
 import pytest
 from dask.distributed import Client, LocalCluster
 from PIL import Image
+from tqdm import tqdm
 
 from nst_keras import FeatureExtractor, Recipe, Style, load_image, load_vgg16, noise_image, transfer_style, workers
 from nst_keras.__main__ import main
@@ -177,6 +178,8 @@ def test_a_network_of_unknown_origin_and_what_is_no_executor_are_refused():
 def test_a_tile_of_the_workers_has_512_pixels_unless_told_otherwise(monkeypatch, capsys):
     assert workers.WORKERS_TILE == 512
     monkeypatch.setattr("nst_keras.training.WORKERS_TILE", 64)
+    # The bar is drawn once a second at most, which a fast machine needs for all of this: here, at every call.
+    monkeypatch.setattr("nst_keras.progress.tqdm", lambda **knobs: tqdm(**{**knobs, "mininterval": 0}))
     far = Far()
     transfer_style("cat", "poppies", workers=far, **TILED | {"tile": "auto", "steps": 1, "verbose": 1})
     shown = capsys.readouterr().err
@@ -310,6 +313,13 @@ def test_a_scheduler_that_does_not_answer_is_named(address, tmp_path):
     run = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=60)
     said = f"nst-keras: No Dask scheduler answers at {address!r}; start one there, or check the address: tcp://host:8786.\n"
     assert (run.returncode, run.stdout, run.stderr) == (2, "", said)
+
+
+def test_an_address_that_takes_the_call_and_says_nothing_is_named(monkeypatch):
+    monkeypatch.setattr("nst_keras.cluster.PATIENCE", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as server:  # the system accepts for it
+        address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        assert refusal(address, ConnectionError).startswith(f"No Dask scheduler answers at {address!r};")
 
 
 def test_a_scheduler_without_workers_and_one_with_other_versions_are_refused(monkeypatch, capsys):
