@@ -105,11 +105,11 @@ def lbfgs(evaluate, image, steps, history=HISTORY):
         direction = tf.where(free, downhill(tf.where(free, gradient, 0.0), pairs), 0.0)
         for trial in range(TRIALS):
             candidate = tf.clip_by_value(image + 0.5**trial * direction, 0.0, 1.0)
-            change = candidate - image
+            # What falls at least so far is a step downhill. `change` itself would be one more image in memory.
+            lowest = losses["total_loss"] + 1e-4 * float(_dot(gradient, candidate - image)) / unit
             new_losses, new_gradient = evaluate(candidate)
             new_gradient *= unit
             # NaN fails every comparison, so a step that is too long for float32 is shortened too.
-            lowest = losses["total_loss"] + 1e-4 * float(_dot(gradient, change)) / unit
             if new_losses["total_loss"] < lowest and isfinite(_largest(new_gradient)):
                 break
         else:
@@ -117,7 +117,7 @@ def lbfgs(evaluate, image, steps, history=HISTORY):
                 return  # even straight downhill nothing is lower: this is the minimum, within rounding
             pairs.clear()
             continue
-        gradient_change = new_gradient - gradient
+        change, gradient_change = candidate - image, new_gradient - gradient
         if _dot(change, gradient_change) > 0:  # else there is no positive curvature: skip the pair
             pairs = [*pairs[1 - history :], (change, gradient_change)]
         image, losses, gradient = candidate, new_losses, new_gradient
@@ -150,10 +150,15 @@ def smoothed(gradient):
 
     Every shape can be moved by it, large ones faster than single pixels, so the picture is left with less noise.
     """
-    result = GRAIN * gradient
-    for sigma in BLURS:
-        result += _blurred(_blurred(gradient, sigma, 1), sigma, 2)
-    return result
+    height, halo, strips = gradient.shape[1], 6 * max(BLURS), []
+    for start in range(0, height, STRIP - 2 * halo):  # else a large picture would be in memory several times
+        first, stop = max(0, start - halo), min(height, start + STRIP - 2 * halo)
+        seen = gradient[:, first : stop + halo]
+        result = GRAIN * seen
+        for sigma in BLURS:
+            result += _blurred(_blurred(seen, sigma, 1), sigma, 2)
+        strips.append(result[:, start - first : stop - first])
+    return tf.concat(strips, axis=1)
 
 
 def _blurred(image, sigma, axis):
