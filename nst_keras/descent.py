@@ -101,7 +101,7 @@ def lbfgs(evaluate, image, steps, history=HISTORY):
     gradient *= unit
     pairs = []
     while steps > 0:
-        free = tf.where(gradient > 0, image > 0, image < 1)  # the others are at a bound, and pushed against it
+        free = tf.where(gradient > 0, image, 1 - image) > 0  # the others are at a bound, and pushed against it
         direction = tf.where(free, downhill(tf.where(free, gradient, 0.0), pairs), 0.0)
         for trial in range(TRIALS):
             candidate = tf.clip_by_value(image + 0.5**trial * direction, 0.0, 1.0)

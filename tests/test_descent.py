@@ -118,6 +118,25 @@ def test_smoothing_is_symmetric_and_leaves_no_direction_out():
     assert np.linalg.eigvalsh(matrix).min() >= 0.2
 
 
+def test_lbfgs_forgets_all_where_its_memory_misleads_it_and_goes_on_straight_downhill():
+    """A valley that becomes a million times as steep: what L-BFGS remembers takes every step to the far end, 1."""
+    seen = []
+
+    def evaluate(image):
+        seen.append(image)
+        pixels = image.numpy().astype(np.float64)
+        if len(seen) < 3:
+            steepness, lowest, floor = 1, 0.6, 0
+        else:
+            steepness, lowest, floor = 1e7, 0.65, -1e9
+        gradient = tf.constant(2 * steepness * (pixels - lowest), tf.float32)
+        return {"total_loss": floor + steepness * np.sum((pixels - lowest) ** 2)}, gradient
+
+    images = [image.numpy() for image, _ in lbfgs(evaluate, tf.fill((1, 4, 4, 3), 0.4), 8)]
+    assert len(images) == 8
+    assert np.abs(images[-1] - 0.65).max() < 0.5 * np.abs(images[1] - 0.65).max()
+
+
 @pytest.mark.parametrize("steps", [1, 3, 5])
 def test_lbfgs_takes_as_many_steps_as_it_is_asked_for_and_no_more(steps):
     evaluate = quadratic(np.diag(np.arange(1, 13, dtype=np.float32)), np.float32(0.4))
