@@ -33,10 +33,12 @@ def gradient_of(objective):
     """The function that gives the losses of an image, and the gradient of the total loss on its pixels.
 
     Args:
-        objective: function of an image (1, height, width, 3) that gives {loss name: scalar tensor}, with a total_loss.
+        objective: function of an image (1, height, width, 3) that gives {loss name: scalar tensor}, with a total_loss;
+            or function of an image and targets, as `losses_of` gives one.
 
     Returns:
-        Function of an image that gives ({loss name: float}, gradient of the image's shape).
+        Function of an image, or of an image and targets, that gives ({loss name: float}, gradient of the image's
+        shape). TensorFlow compiles it anew for every size of an image; with targets, once for all sizes.
 
     Example:
         >>> evaluate = gradient_of(lambda image: {"total_loss": tf.reduce_sum(image**2)})
@@ -47,20 +49,29 @@ def gradient_of(objective):
     names = []
 
     @tf.function(autograph=False)  # no Python control flow to convert
-    def values_and_gradient(image):
+    def values_and_gradient(image, *targets):
         with tf.GradientTape() as tape:
             tape.watch(image)
-            losses = objective(image)
+            losses = objective(image, *targets)
         names[:] = losses
         # One tensor of all values: every value that is read by itself would keep a GPU waiting.
         return tf.stack(list(losses.values())), tape.gradient(losses["total_loss"], image)
 
-    def evaluate(image):
-        # Asked for in this way, TensorFlow does not warn that every stage needs a function of its own.
-        values, gradient = values_and_gradient.get_concrete_function(image)(image)
+    def evaluate(image, targets=None):
+        inputs = kinds = (image,)
+        if targets is not None:  # then nothing else has a size
+            inputs = image, targets
+            kinds = tf.nest.map_structure(_of_any_size, inputs)
+        # Asked for in this way, TensorFlow does not warn that every size needs a function of its own.
+        values, gradient = values_and_gradient.get_concrete_function(*kinds)(*inputs)
         return dict(zip(names, values.numpy().tolist(), strict=True)), gradient
 
     return evaluate
+
+
+def _of_any_size(tensor):
+    is_map = tensor.shape.rank == 4
+    return tf.TensorSpec((1, None, None, tensor.shape[-1]) if is_map else tensor.shape, tensor.dtype)
 
 
 def steps_of(optimizer, evaluate, image, steps, steps_before=0, history=HISTORY):

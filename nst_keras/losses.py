@@ -183,10 +183,12 @@ def squared_steps(image):
 
 
 def steps_down(image):
+    """Σ of the squared steps from a pixel to the one below it."""
     return tf.reduce_sum(tf.square(image[:, 1:] - image[:, :-1]))
 
 
 def steps_right(image):
+    """Σ of the squared steps from a pixel to the one at its right."""
     return tf.reduce_sum(tf.square(image[:, :, 1:] - image[:, :, :-1]))
 
 

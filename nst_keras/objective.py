@@ -94,24 +94,43 @@ def loss(sums, style_targets, recipe, shares=(1.0,)):
 
 def objective_of(extractor, content, styles, recipe):
     """`make_objective` with the weights of a `Recipe`, and a list of `Style`."""
+    objective, targets = losses_of(extractor, styles, recipe), targets_of(extractor, content, styles, recipe)
+    return lambda image: objective(image, targets)
+
+
+def losses_of(extractor, styles, recipe):
+    """The losses as a function of the generated image and of what `targets_of` gives: one function for all sizes."""
+    shares, _ = shares_and_regions(styles)
+
+    def objective(image, targets):
+        sums = measure(image, extractor(image), targets["content"], recipe.style_layers, targets["masks"])
+        return loss(sums, targets["style"], recipe, shares)
+
+    return objective
+
+
+def targets_of(extractor, content, styles, recipe):
+    """What the losses need to know of the content image and of the styles, computed once.
+
+    Returns:
+        {"content": {layer: features}, "style": [{layer: mean Gram matrix} of each style], "masks": [{layer: (1, h, w,
+        1)} of each style, {} without a region]}.
+    """
     if missing := [layer for layer in recipe.content_layers | recipe.style_layers if layer not in extractor.layers]:
         raise ValueError(f"The extractor does not give {', '.join(missing)}; make it with these layers too.")
     content_features = extractor(content)
-    content_features = {layer: content_features[layer] for layer in recipe.content_layers}
     style_targets = []
     for style in styles:
         features, mask = extractor(style.image), masks_of(style.style_region, style.image, extractor)
         style_targets.append(
             {layer: losses.mean_gram_matrix(features[layer], mask.get(layer)) for layer in recipe.style_layers}
         )
-    shares, regions = shares_and_regions(styles)
-    masks = [masks_of(region, content, extractor) for region in regions]
-
-    def objective(image):
-        sums = measure(image, extractor(image), content_features, recipe.style_layers, masks)
-        return loss(sums, style_targets, recipe, shares)
-
-    return objective
+    _, regions = shares_and_regions(styles)
+    return {
+        "content": {layer: content_features[layer] for layer in recipe.content_layers},
+        "style": style_targets,
+        "masks": [masks_of(region, content, extractor) for region in regions],
+    }
 
 
 def shares_and_regions(styles):

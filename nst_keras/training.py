@@ -1,5 +1,6 @@
 """The loop that turns noise into a picture: from coarse to fine, step by step."""
 
+import functools
 import inspect
 import warnings
 from dataclasses import fields, replace
@@ -9,7 +10,7 @@ from nst_keras.descent import NotFinite, check_optimizer, gradient_of, steps_of
 from nst_keras.features import FeatureExtractor
 from nst_keras.images import image_of, load_image, noise_image, resize_image
 from nst_keras.memory import WHOLE, plan_memory
-from nst_keras.objective import objective_of
+from nst_keras.objective import losses_of, targets_of
 from nst_keras.pictures import fitted_shape, name_of, open_picture, shape_of
 from nst_keras.progress import ProgressBar
 from nst_keras.ranges import WholeNumber, check
@@ -151,6 +152,7 @@ def paint(extractor, content, styles, image, stages, recipe, plan=WHOLE, show_ti
         show_tile: as in `tiled_gradient`.
         passes: from `passes_of`, if workers compute the tiles.
     """
+    gradient = gradient_of(losses_of(extractor, styles, recipe))
     done = recipe.steps - sum(stage_steps for *_, stage_steps in stages)
     for *stage_shape, stage_steps in stages:
         stage_styles = [_style_at_stage(style, stage_shape, extractor.smallest_side) for style in styles]
@@ -159,7 +161,7 @@ def paint(extractor, content, styles, image, stages, recipe, plan=WHOLE, show_ti
         if max(max(picture.shape[1:3]) for picture in (canvas, *(style.image for style in stage_styles))) > plan.tile:
             evaluate = tiled_gradient(*pictures, plan.tile, show_tile, passes and passes(stage_shape))
         else:
-            evaluate = gradient_of(objective_of(*pictures))
+            evaluate = functools.partial(gradient, targets=targets_of(*pictures))
         run = steps_of(recipe.optimizer, evaluate, canvas, stage_steps, done, plan.history)
         for step, (canvas, losses) in enumerate(run, start=done + 1):
             image = canvas[:, MARGIN:-MARGIN, MARGIN:-MARGIN]

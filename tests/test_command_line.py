@@ -315,7 +315,7 @@ def test_ctrl_c_before_the_first_step_saves_nothing(tmp_path, monkeypatch, capsy
     def ctrl_c(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("nst_keras.training.objective_of", ctrl_c)
+    monkeypatch.setattr("nst_keras.training.targets_of", ctrl_c)
     assert main(["cat", "poppies", "-o", str(tmp_path / "out.png"), *SMALL]) == 130
     assert "nothing was saved" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
@@ -584,7 +584,7 @@ def test_a_second_ctrl_c_does_not_cut_the_answer_to_the_first(tmp_path, monkeypa
         ctrl_c()
         say(text)
 
-    monkeypatch.setattr("nst_keras.training.objective_of", starting)
+    monkeypatch.setattr("nst_keras.training.targets_of", starting)
     monkeypatch.setattr("nst_keras.__main__.say", saying)
     assert main(["cat", "poppies", "-o", str(tmp_path / "out.png"), *SMALL]) == 130
     ctrl_c()

@@ -265,6 +265,22 @@ def test_what_is_no_optimizer_is_refused(optimizer):
         check_optimizer(optimizer)
 
 
+def test_with_targets_the_objective_is_compiled_once_for_all_sizes():
+    compiled = []
+
+    def objective(image, targets):
+        compiled.append(image.shape)
+        return {"total_loss": targets["weight"] * tf.reduce_sum((image - targets["picture"]) ** 2)}
+
+    evaluate = gradient_of(objective)
+    for side in (2, 3, 5):
+        image, picture = noise_image(side, 2 * side, seed=1).numpy(), noise_image(side, 2 * side, seed=2).numpy()
+        losses, gradient = evaluate(tf.constant(image), {"weight": tf.constant(3.0), "picture": tf.constant(picture)})
+        assert losses["total_loss"] == pytest.approx(3 * np.sum((image - picture) ** 2), rel=1e-5)
+        np.testing.assert_allclose(gradient, 6 * (image - picture), rtol=1e-5)
+    assert len(compiled) == 1
+
+
 def test_the_gradient_is_that_of_the_total_loss_and_losses_keep_their_names():
     losses, gradient = gradient_of(lambda x: {"content_loss": tf.reduce_sum(x), "total_loss": tf.reduce_sum(x**3)})(
         START

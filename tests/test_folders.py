@@ -183,14 +183,14 @@ def test_ctrl_c_stops_the_whole_and_resume_goes_on(photos, monkeypatch, capsys):
 
 
 def test_ctrl_c_before_the_first_step_of_a_photo_stops_the_whole(photos, monkeypatch, capsys):
-    objective_of, calls = training.objective_of, []
+    targets_of, calls = training.targets_of, []
 
     def interrupted(*arguments):
         calls.append(arguments)
-        return ctrl_c() if len(calls) == 2 else objective_of(*arguments)
+        return ctrl_c() if len(calls) == 2 else targets_of(*arguments)
 
     (photos / "0.jpg").write_bytes(b"no picture")
-    monkeypatch.setattr(training, "objective_of", interrupted)
+    monkeypatch.setattr(training, "targets_of", interrupted)
     assert main(["photos", "-s", "poppies", "-o", "out", *SMALL]) == 130
     assert names_in("out") == ["a.png"]
     *_, unreadable, stopped = capsys.readouterr().err.splitlines()
