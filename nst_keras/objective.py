@@ -100,7 +100,7 @@ def objective_of(extractor, content, styles, recipe):
 
 def losses_of(extractor, styles, recipe):
     """The losses as a function of the generated image and of what `targets_of` gives: one function for all sizes."""
-    shares, _ = shares_and_regions(styles)
+    shares = shares_of(styles)
 
     def objective(image, targets):
         sums = measure(image, extractor(image), targets["content"], recipe.style_layers, targets["masks"])
@@ -125,27 +125,33 @@ def targets_of(extractor, content, styles, recipe):
         style_targets.append(
             {layer: losses.mean_gram_matrix(features[layer], mask.get(layer)) for layer in recipe.style_layers}
         )
-    _, regions = shares_and_regions(styles)
     return {
         "content": {layer: content_features[layer] for layer in recipe.content_layers},
         "style": style_targets,
-        "masks": [masks_of(region, content, extractor) for region in regions],
+        "masks": [masks_of(region, content, extractor) for region in regions_of(styles)],
     }
 
 
-def shares_and_regions(styles):
-    """For every style a factor of its loss, and how much it counts at every pixel, as an image (None: 1 everywhere).
+def shares_of(styles):
+    """By what the loss of each style is multiplied. Where one has a region, the regions carry the shares."""
+    if any(style.region is not None for style in styles):
+        return [1.0] * len(styles)
+    together = sum(style.share for style in styles)
+    return [style.share / together for style in styles]
+
+
+def regions_of(styles):
+    """How much every style counts at every pixel, as an image (None: 1 everywhere).
 
     Where regions overlap, each counts by its share of them: s_k m_k / Σ s_j m_j. Grey regions together count as much
     as they add up to, min(1, Σ m_j): so a soft edge between two of them is painted in full.
     """
     if all(style.region is None for style in styles):
-        together = sum(style.share for style in styles)
-        return [style.share / together for style in styles], [None] * len(styles)
+        return [None] * len(styles)
     regions = [tf.constant(1.0) if style.region is None else tf.cast(style.region, "float32") for style in styles]
     shared = [style.share * region for style, region in zip(styles, regions, strict=True)]
     reach = tf.minimum(1.0, sum(regions))
-    return [1.0] * len(styles), [tf.math.divide_no_nan(one, sum(shared)) * reach for one in shared]
+    return [tf.math.divide_no_nan(one, sum(shared)) * reach for one in shared]
 
 
 def masks_of(region, image, extractor):

@@ -18,7 +18,7 @@ import numpy as np
 
 from nst_keras._tensorflow import tf
 from nst_keras.losses import positions_in, steps_down, steps_right
-from nst_keras.objective import loss, masks_of, measure, shares_and_regions
+from nst_keras.objective import loss, masks_of, measure, regions_of, shares_of
 
 
 class Strip(NamedTuple):
@@ -97,8 +97,8 @@ def tiled_gradient(extractor, content, styles, recipe, size, show_tile=None, run
         return {layer: gram / reached[layer] for layer, gram in sums["gram"][0].items()}
 
     targets = [mean_gram_matrices(style) for style in styles]
-    shares, regions = shares_and_regions(styles)
-    masks = [masks_of(region, content, extractor) for region in regions]
+    shares = shares_of(styles)
+    masks = [masks_of(region, content, extractor) for region in regions_of(styles)]
     reached = [_reached(mask, content, extractor) for mask in masks]
     positions = _reached({}, content, extractor) | {"image": content.shape[1] * content.shape[2]}
     tiles = tiles_of(*content.shape[1:3], size, extractor)

@@ -16,7 +16,7 @@ from nst_keras import (
 )
 from nst_keras._tensorflow import tf
 from nst_keras.descent import gradient_of
-from nst_keras.objective import shares_and_regions
+from nst_keras.objective import regions_of, shares_of
 from nst_keras.pictures import open_picture, pixels_of, shape_of
 from nst_keras.styles import open_style, styles_from
 
@@ -436,10 +436,21 @@ def test_a_region_just_large_enough_gives_no_nan_at_any_stage(vgg16):
     assert np.isfinite(history.history["total_loss"]).all()
 
 
+def test_small_masks_that_round_to_other_heights_meet_at_the_size_of_the_stage(vgg16):
+    """43 and 42 rows both fit the photo's 640×427 pixels; at 96 pixels they would be 64 and 63."""
+    sky, ground = np.zeros((43, 64), np.uint8), np.full((42, 64), 255, np.uint8)
+    sky[:20], ground[:20] = 255, 0
+    styles = [Style("poppies", region=sky), Style("great_wave", region=ground)]
+    image, history = transfer_style("summer_palace", styles, size=96, steps=2, verbose=0, vgg16=vgg16)
+    assert image.shape == (1, 64, 96, 3)
+    assert np.isfinite(history.history["total_loss"]).all()
+
+
 def test_beside_one_with_a_region_a_style_without_one_counts_everywhere_by_its_share():
     """By hand, at a pixel outside of the region, half in it, and inside: 2 m / (2 m + 1) and 1 / (2 m + 1)."""
     region = tf.constant([[[[0.0], [0.5], [1.0]]]])
-    factors, shares = shares_and_regions([Style("poppies", share=2, region=region), Style("great_wave")])
-    assert factors == [1.0, 1.0]
+    styles = [Style("poppies", share=2, region=region), Style("great_wave")]
+    shares = regions_of(styles)
+    assert shares_of(styles) == [1.0, 1.0]
     np.testing.assert_allclose(np.ravel(shares[0]), [0, 1 / 2, 2 / 3], rtol=1e-6)
     np.testing.assert_allclose(np.ravel(shares[1]), [1, 1 / 2, 1 / 3], rtol=1e-6)
