@@ -1,6 +1,5 @@
 """A cluster of Dask (https://distributed.dask.org), by the address of its scheduler. Needs no TensorFlow."""
 
-import asyncio
 import logging
 from contextlib import contextmanager, suppress
 
@@ -25,13 +24,14 @@ def executor_at(address):
     try:
         from dask.distributed import Client
         from distributed.comm import connect
+        from distributed.utils import LoopRunner
     except ImportError:
         raise ImportError("--workers needs Dask, which isn't installed: pip install nst-keras[cluster]") from None
     logging.disable()  # what Dask has to say of a connection, we say ourselves
     try:
         try:
             # A Client of what is no scheduler would wait for ever, or trouble us to its end.
-            asyncio.run(asyncio.wait_for(_greet(connect, address), PATIENCE))
+            LoopRunner().run_sync(_greet, connect, address, callback_timeout=PATIENCE)
             with without_warnings():
                 client = Client(address, timeout=PATIENCE, set_as_default=False)
         except (OSError, ValueError) as error:

@@ -1,3 +1,4 @@
+import asyncio
 import os
 import pickle
 import re
@@ -320,6 +321,13 @@ def test_an_address_that_takes_the_call_and_says_nothing_is_named(monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as server:  # the system accepts for it
         address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
         assert refusal(address, ConnectionError).startswith(f"No Dask scheduler answers at {address!r};")
+
+
+def test_where_an_event_loop_runs_as_in_a_notebook_a_scheduler_is_asked_all_the_same():
+    async def ask():
+        return refusal("tcp://127.0.0.1:9", ConnectionError)
+
+    assert asyncio.run(ask()).startswith("No Dask scheduler answers at 'tcp://127.0.0.1:9';")
 
 
 def test_a_scheduler_without_workers_and_one_with_other_versions_are_refused(monkeypatch, capsys):
