@@ -327,7 +327,9 @@ def test_where_an_event_loop_runs_as_in_a_notebook_a_scheduler_is_asked_all_the_
     async def ask():
         return refusal("tcp://127.0.0.1:9", ConnectionError)
 
-    assert asyncio.run(ask()).startswith("No Dask scheduler answers at 'tcp://127.0.0.1:9';")
+    with ThreadPoolExecutor(1) as executor:  # another thread: in this one tests of the site leave a loop
+        said = executor.submit(asyncio.run, ask()).result(timeout=60)
+    assert said.startswith("No Dask scheduler answers at 'tcp://127.0.0.1:9';")
 
 
 def test_a_scheduler_without_workers_and_one_with_other_versions_are_refused(monkeypatch, capsys):
