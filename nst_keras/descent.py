@@ -116,7 +116,7 @@ def lbfgs(evaluate, image, steps, history=HISTORY):
         direction = tf.where(free, downhill(tf.where(free, gradient, 0.0), pairs), 0.0)
         for trial in range(TRIALS):
             candidate = tf.clip_by_value(image + 0.5**trial * direction, 0.0, 1.0)
-            # What falls at least so far is a step downhill. `change` itself would be one more image in memory.
+            # A step must end below this. We don't keep the change meanwhile: it's one more image in memory.
             lowest = losses["total_loss"] + 1e-4 * float(_dot(gradient, candidate - image)) / unit
             new_losses, new_gradient = evaluate(candidate)
             new_gradient *= unit

@@ -9,6 +9,7 @@ os.environ["MPLBACKEND"] = "agg"  # no display needed
 import matplotlib.pyplot as plt
 import playwright.sync_api
 import pytest
+from tqdm import tqdm
 
 from nst_keras import load_image, load_vgg16
 from nst_keras.__main__ import SIGNALS
@@ -44,6 +45,12 @@ def content():
 @pytest.fixture(scope="session")
 def style():
     return load_image("great_wave", size=64)
+
+
+@pytest.fixture
+def bar_drawn_at_every_call(monkeypatch):
+    """The bar is drawn once a second at most, which a fast machine needs for a whole run."""
+    monkeypatch.setattr("nst_keras.progress.tqdm", lambda **knobs: tqdm(**{**knobs, "mininterval": 0}))
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
-from tqdm import tqdm
 
 from nst_keras import FeatureExtractor, Recipe, StopTransfer, Style, load_image, noise_image, transfer_style
 from nst_keras.__main__ import main
@@ -138,9 +137,7 @@ def test_what_does_not_fit_in_any_way_is_refused_with_the_size_that_does(tile, e
         plan_memory(round(size * 1.1 / 1.5), round(size * 1.1), extract, "auto")
 
 
-def test_a_run_says_that_it_paints_in_tiles_and_shows_them(vgg16, monkeypatch, capsys):
-    """The bar is drawn once a second at most, which a fast machine needs for all of this: here, at every call."""
-    monkeypatch.setattr("nst_keras.progress.tqdm", lambda **knobs: tqdm(**{**knobs, "mininterval": 0}))
+def test_a_run_says_that_it_paints_in_tiles_and_shows_them(vgg16, monkeypatch, capsys, bar_drawn_at_every_call):
     free(monkeypatch, 0.08)
     transfer_style("cat", "poppies", size=200, steps=2, coarse_to_fine=False, vgg16=vgg16, **SHALLOW)
     shown = capsys.readouterr().err

@@ -18,7 +18,6 @@ import psutil
 import pytest
 from dask.distributed import Client, LocalCluster
 from PIL import Image
-from tqdm import tqdm
 
 from nst_keras import FeatureExtractor, Recipe, Style, load_image, load_vgg16, noise_image, transfer_style, workers
 from nst_keras.__main__ import main
@@ -176,11 +175,9 @@ def test_a_network_of_unknown_origin_and_what_is_no_executor_are_refused():
         transfer_style("cat", "poppies", workers=4, **TILED)
 
 
-def test_a_tile_of_the_workers_has_512_pixels_unless_told_otherwise(monkeypatch, capsys):
+def test_a_tile_of_the_workers_has_512_pixels_unless_told_otherwise(monkeypatch, capsys, bar_drawn_at_every_call):
     assert workers.WORKERS_TILE == 512
     monkeypatch.setattr("nst_keras.training.WORKERS_TILE", 64)
-    # The bar is drawn once a second at most, which a fast machine needs for all of this: here, at every call.
-    monkeypatch.setattr("nst_keras.progress.tqdm", lambda **knobs: tqdm(**{**knobs, "mininterval": 0}))
     far = Far()
     transfer_style("cat", "poppies", workers=far, **TILED | {"tile": "auto", "steps": 1, "verbose": 1})
     shown = capsys.readouterr().err
