@@ -39,7 +39,12 @@ mathjax3_config = {"chtml": {"matchFontHeight": False}}  # else long formulas do
 
 html_theme = "sphinx_book_theme"
 html_title = project
-html_theme_options = {"navbar_persistent": [], "use_download_button": False, "use_fullscreen_button": False}
+html_theme_options = {
+    "navbar_persistent": [],
+    "use_download_button": False,
+    "use_fullscreen_button": False,
+    "footer_content_items": "extra-footer.html",  # no line for an author: the project names none
+}
 html_context = {"default_mode": "auto"}  # dark where the reader's system is
 html_static_path = ["_static"]
 html_css_files = ["site.css"]

@@ -16,7 +16,7 @@ from nst_keras.recipe import HISTORY, MARGIN, TILE
 BYTES_PER_PIXEL = {2: 2300, 4: 2700, 8: 5400}
 # In tiles only a tile has features. Per pixel of the whole: what a step of L-BFGS remembers, two images of three
 # float32 each, and the image, its gradient, what L-BFGS makes of them, and the content's features at block4_conv2.
-REMEMBERED_BYTES, IMAGE_BYTES = 24, 280
+REMEMBERED_BYTES, IMAGE_BYTES = 24, 320
 LEAST_HISTORY = 3
 # With what it sees around its own, a tile of 256 pixels computes twice its area, a smaller one more. Where memory is
 # that short, L-BFGS rather remembers less.
@@ -58,10 +58,12 @@ def plan_memory(height, width, extractor, tile):
                 return Plan(tile, history, "")
     least_bytes = feature_bytes * (TILE.lowest + 2 * extractor.reach) ** 2
     in_tiles = max(0, free - least_bytes) / ((IMAGE_BYTES + LEAST_HISTORY * REMEMBERED_BYTES) * area)
-    fits = int(max(height, width) * sqrt(max(in_tiles, free / needed)))
-    tiles = "the smallest tiles" if tile == "auto" else f"tiles of {tile} pixels"
-    smaller = "" if tile == "auto" else ", or smaller tiles, as with tile='auto'"
-    raise MemoryError(f"{why}: too little even for {tiles}. size={fits} would fit{smaller}.")
+    # The margin stays as wide in a smaller picture, and its shorter side may be rounded up.
+    shorter, longer = sorted((height, width))
+    scale = ((shorter + 2 * MARGIN) * sqrt(max(in_tiles, free / needed)) - 2 * MARGIN - 0.5) / shorter
+    fits = min(longer, max(0, int(longer * scale)))
+    tiles, in_those = ("the smallest tiles", "") if tile == "auto" else (f"tiles of {tile} pixels", " with tile='auto'")
+    raise MemoryError(f"{why}: too little even for {tiles}. size={fits}{in_those} would fit.")
 
 
 def free_memory(root="/"):
