@@ -49,6 +49,16 @@ if _backend != "tensorflow":
     )
 
 
+def call_at_any_size(function, *inputs):
+    """Call a `tf.function` that is compiled once for images and maps, (1, height, width, channels), of every size."""
+
+    def kind(tensor):
+        is_map = tensor.shape.rank == 4
+        return tf.TensorSpec((1, None, None, tensor.shape[-1]) if is_map else tensor.shape, tensor.dtype)
+
+    return function.get_concrete_function(*tf.nest.map_structure(kind, inputs))(*inputs)
+
+
 def check_eager():
     """Refuse the graph mode of TensorFlow 1, in which a tensor has no value yet."""
     if not tf.compat.v1.executing_eagerly_outside_functions():

@@ -10,7 +10,7 @@ from math import isfinite, log2
 
 import numpy as np
 
-from nst_keras._tensorflow import keras, tf
+from nst_keras._tensorflow import call_at_any_size, keras, tf
 from nst_keras.recipe import HISTORY, OPTIMIZERS
 
 # The first step of L-BFGS, which has no memory yet, moves the colours by 5 of 255 grey levels on average.
@@ -58,20 +58,13 @@ def gradient_of(objective):
         return tf.stack(list(losses.values())), tape.gradient(losses["total_loss"], image)
 
     def evaluate(image, targets=None):
-        inputs = kinds = (image,)
         if targets is not None:  # then nothing else has a size
-            inputs = image, targets
-            kinds = tf.nest.map_structure(_of_any_size, inputs)
-        # Asked for in this way, TensorFlow does not warn that every size needs a function of its own.
-        values, gradient = values_and_gradient.get_concrete_function(*kinds)(*inputs)
+            values, gradient = call_at_any_size(values_and_gradient, image, targets)
+        else:  # asked for in this way, TensorFlow does not warn that every size needs a function of its own
+            values, gradient = values_and_gradient.get_concrete_function(image)(image)
         return dict(zip(names, values.numpy().tolist(), strict=True)), gradient
 
     return evaluate
-
-
-def _of_any_size(tensor):
-    is_map = tensor.shape.rank == 4
-    return tf.TensorSpec((1, None, None, tensor.shape[-1]) if is_map else tensor.shape, tensor.dtype)
 
 
 def steps_of(optimizer, evaluate, image, steps, steps_before=0, history=HISTORY):

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nst_keras._tensorflow import tf
+from nst_keras._tensorflow import call_at_any_size, tf
 from nst_keras.losses import positions_in, steps_down, steps_right
 from nst_keras.objective import loss, masks_of, measure, regions_of, shares_of
 
@@ -34,7 +34,7 @@ class Strip(NamedTuple):
 
     @property
     def own_and_next(self):
-        return slice(self.start, min(self.stop + 1, self.end_seen))
+        return slice(self.start, self.stop + 1)  # at the image's edge there's no next, and the slice ends there
 
     @property
     def seen(self):
@@ -139,37 +139,36 @@ def passes_here(extractor, recipe):
 
 
 def tile_passes(extractor, content_layers, style_layers):
-    """Function of (what, tile, seen, …): a tile's "content" features, "sums", or their "gradient" on what it sees."""
+    """Function of (what, tile, seen, …): a tile's "content" features, "sums", or their "gradient" on what it sees.
 
-    @functools.cache
-    def compiled(rows, columns):
-        """For a tile in its own coordinates: tiles of one kind share their functions."""
+    Each is compiled once, for tiles of every size and place.
+    """
 
-        def features(seen):
-            return _own(extractor(seen), (rows, columns), extractor)
+    def features(tile, seen):
+        return _own(extractor(seen), tile, extractor)
 
-        def content(seen):
-            own = features(seen)
-            return {layer: own[layer] for layer in content_layers}
+    def content(tile, seen):
+        own = features(tile, seen)
+        return {layer: own[layer] for layer in content_layers}
 
-        def sums(seen, content_features, masks):
-            found = measure(seen, features(seen), content_features, style_layers, masks)
-            # A step belongs to the tile of the pixel where it starts, so those from tile to tile count, once.
-            down = steps_down(seen[:, rows.own_and_next, columns.own(1)])
-            right = steps_right(seen[:, rows.own(1), columns.own_and_next])
-            return {"content": found["content"], "gram": found["gram"], "steps": down + right}
+    def sums(tile, seen, content_features, masks):
+        found = measure(seen, features(tile, seen), content_features, style_layers, masks)
+        rows, columns = tile
+        # A step belongs to the tile of the pixel where it starts, so those from tile to tile count, once.
+        down = steps_down(seen[:, rows.own_and_next, columns.own(1)])
+        right = steps_right(seen[:, rows.own(1), columns.own_and_next])
+        return {"content": found["content"], "gram": found["gram"], "steps": down + right}
 
-        def gradient(seen, content_features, masks, slopes):
-            with tf.GradientTape() as tape:
-                tape.watch(seen)
-                found = sums(seen, content_features, masks)
-            return tape.gradient(found, seen, slopes)
+    def gradient(tile, seen, content_features, masks, slopes):
+        with tf.GradientTape() as tape:
+            tape.watch(seen)
+            found = sums(tile, seen, content_features, masks)
+        return tape.gradient(found, seen, slopes)
 
-        return {one.__name__: tf.function(one, autograph=False) for one in (content, sums, gradient)}
+    passes = {one.__name__: tf.function(one, autograph=False) for one in (content, sums, gradient)}
 
     def compute(what, tile, *arguments):
-        # Asked for in this way, TensorFlow does not warn that every kind of tile needs a function of its own.
-        return compiled(*tile)[what].get_concrete_function(*arguments)(*arguments)
+        return call_at_any_size(passes[what], tf.nest.map_structure(tf.constant, tile), *arguments)
 
     return compute
 

@@ -26,7 +26,7 @@ from nst_keras.recipe import (
     smallest_size,
 )
 from nst_keras.styles import open_style, styles_from
-from nst_keras.tiles import tiled_gradient, tiles_of
+from nst_keras.tiles import passes_here, tiled_gradient, tiles_of
 from nst_keras.workers import WORKERS_TILE, WorkersLost, passes_of
 
 
@@ -99,7 +99,7 @@ def transfer_style(
     check_optimizer(recipe.optimizer)
     callbacks = _checked_callbacks(callbacks)
     extractor = FeatureExtractor(recipe.content_layers | recipe.style_layers, vgg16)
-    passes = workers and passes_of(workers, extractor, recipe)
+    run_pass = workers and passes_of(workers, extractor, recipe)
     picture, name = open_picture(content), name_of(content, "The content image")
     tile = WORKERS_TILE if workers and recipe.tile == "auto" else recipe.tile
     recipe = replace(recipe, size=recipe.size or max(shape_of(picture)), tile=tile)
@@ -115,7 +115,7 @@ def transfer_style(
             progress.say(_in_tiles(plan, shape, extractor))
         try:
             show_tile = _before_each_tile(callbacks, progress)
-            run = paint(extractor, content, styles, start, stages, recipe, plan, show_tile, passes)
+            run = paint(extractor, content, styles, start, stages, recipe, plan, show_tile, run_pass)
             for step, losses, image in run:
                 steps.append(step)
                 records.append({**losses, "size": max(image.shape[1:3])})
@@ -138,7 +138,7 @@ def transfer_style(
     return resize_image(image, shape), _history(steps, records, stages, stopped)
 
 
-def paint(extractor, content, styles, image, stages, recipe, plan=WHOLE, show_tile=None, passes=None):
+def paint(extractor, content, styles, image, stages, recipe, plan=WHOLE, show_tile=None, run_pass=None):
     """The run itself: a generator of (step, losses, image), through all stages.
 
     Args:
@@ -149,17 +149,17 @@ def paint(extractor, content, styles, image, stages, recipe, plan=WHOLE, show_ti
         stages: [(height, width, steps)], the last stages of the recipe's plan.
         recipe: a `Recipe`.
         plan: from `plan_memory`; a stage that is larger than its tiles is computed in tiles.
-        show_tile: as in `tiled_gradient`.
-        passes: from `passes_of`, if workers compute the tiles.
+        show_tile, run_pass: as in `tiled_gradient`.
     """
     gradient = gradient_of(losses_of(extractor, styles, recipe))
+    run_pass = run_pass or passes_here(extractor, recipe)
     done = recipe.steps - sum(stage_steps for *_, stage_steps in stages)
     for *stage_shape, stage_steps in stages:
         stage_styles = [_style_at_stage(style, stage_shape, extractor.smallest_side) for style in styles]
         pictures = extractor, _on_canvas(content, stage_shape), stage_styles, recipe
         canvas = _on_canvas(image, stage_shape)
         if max(max(picture.shape[1:3]) for picture in (canvas, *(style.image for style in stage_styles))) > plan.tile:
-            evaluate = tiled_gradient(*pictures, plan.tile, show_tile, passes and passes(stage_shape))
+            evaluate = tiled_gradient(*pictures, plan.tile, show_tile, run_pass)
         else:
             evaluate = functools.partial(gradient, targets=targets_of(*pictures))
         run = steps_of(recipe.optimizer, evaluate, canvas, stage_steps, done, plan.history)

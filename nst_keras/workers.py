@@ -22,7 +22,7 @@ class WorkersLost(Exception):
 
 
 class Setup(NamedTuple):
-    """What all tasks of a stage have in common: a worker makes its network and its functions by this."""
+    """What all tasks of a run have in common: a worker makes its network and its functions by this."""
 
     weights: str
     pooling: str
@@ -31,14 +31,13 @@ class Setup(NamedTuple):
     fingerprint: str
     content_layers: tuple
     style_layers: tuple
-    stage: tuple
 
 
 def passes_of(executor, extractor, recipe):
     """Let the workers of an executor compute the tiles.
 
     Returns:
-        Function of a stage's (height, width) that gives a `run_pass` for `tiled_gradient`.
+        A `run_pass` for `tiled_gradient`.
 
     Raises:
         ValueError: if it is no executor, or a worker could not load this network for itself.
@@ -51,26 +50,21 @@ def passes_of(executor, extractor, recipe):
     if extractor.origin is None:
         raise ValueError("With workers, vgg16 must come from load_vgg16: each of them loads the network for itself.")
     network = (*extractor.origin, extractor.dtype_policy, keras.config.floatx(), _fingerprint(extractor))
-    layers = tuple(recipe.content_layers), tuple(recipe.style_layers)
+    setup = Setup(*network, tuple(recipe.content_layers), tuple(recipe.style_layers))
 
-    def of_stage(shape):
-        setup = Setup(*network, *layers, tuple(shape))
+    def run_pass(what, tasks):
+        tasks = [(tile, *tf.nest.map_structure(_array, data)) for tile, *data in tasks]
+        try:
+            with without_warnings():  # Dask thinks that a tile is large
+                results = executor.map(functools.partial(compute, setup, what), tasks)
+            for result in results:
+                yield tf.nest.map_structure(tf.constant, result)
+        except (ValueError, FileNotFoundError, MemoryError, tf.errors.OpError):
+            raise  # a task's own
+        except Exception as error:  # each kind of executor has its own
+            raise WorkersLost(f"The workers gave up ({named(error)})") from error
 
-        def run_pass(what, tasks):
-            tasks = [(tile, *tf.nest.map_structure(_array, data)) for tile, *data in tasks]
-            try:
-                with without_warnings():  # Dask thinks that a tile is large
-                    results = executor.map(functools.partial(compute, setup, what), tasks)
-                for result in results:
-                    yield tf.nest.map_structure(tf.constant, result)
-            except (ValueError, FileNotFoundError, MemoryError, tf.errors.OpError):
-                raise  # a task's own
-            except Exception as error:  # each kind of executor has its own
-                raise WorkersLost(f"The workers gave up ({named(error)})") from error
-
-        return run_pass
-
-    return of_stage
+    return run_pass
 
 
 def compute(setup, what, task):
@@ -80,9 +74,9 @@ def compute(setup, what, task):
     return tf.nest.map_structure(_array, _passes(setup)(what, tile, *tf.nest.map_structure(tf.constant, data)))
 
 
-@functools.lru_cache(maxsize=2)  # the functions of stages that are done would fill the memory
+@functools.lru_cache(maxsize=1)  # what is compiled for a network takes nearly as much memory as the network
 def _passes(setup):
-    return tile_passes(_extractor(*setup[:-1]), setup.content_layers, setup.style_layers)
+    return tile_passes(_extractor(*setup), setup.content_layers, setup.style_layers)
 
 
 @functools.lru_cache(maxsize=1)
