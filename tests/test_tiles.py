@@ -128,7 +128,7 @@ def test_l_bfgs_forgets_before_tiles_become_so_small_that_most_of_them_is_seen_t
 @pytest.mark.parametrize(("tile", "says"), [("auto", "the smallest tiles"), (512, "tiles of 512 pixels")])
 def test_what_does_not_fit_in_any_way_is_refused(tile, says, extract, monkeypatch):
     free(monkeypatch, 1)
-    says = rf"^2048×1366 pixels need about 7\.7 GB of memory, and 1\.0 .*: too little even for {says}\. size=\d+ .*would"
+    says = rf"^2048×1366 pixels need about 7\.7 GB of memory, and 1\.0 .*: too little even for {says}\. size=\d+"
     with pytest.raises(MemoryError, match=says):
         plan_memory(1366, 2048, extract, tile)
 
