@@ -272,11 +272,12 @@ def test_a_style_is_taken_from_its_style_region_only(extract, images):
         np.testing.assert_allclose(found[f"style_loss/{layer}"], expected, rtol=1e-4)
 
 
-def test_a_region_of_another_size_than_the_image_is_refused(extract, images):
+@pytest.mark.parametrize("shape", [(32, 63), (32, 65), (31, 64), (33, 64), (64, 32)])
+def test_a_region_of_another_size_than_the_image_is_refused(shape, extract, images):
     with pytest.raises(
         ValueError, match=r"height and width of the image that it is a mask of, \(32, 64\), not the shape"
     ):
-        style_of(extract, images[0], Style(images[2], region=np.ones((1, 32, 63, 1))))
+        style_of(extract, images[0], Style(images[2], region=np.ones((1, *shape, 1))))
 
 
 def test_a_run_with_regions_and_its_history(vgg16):
