@@ -16,7 +16,7 @@ from nst_keras.recipe import HISTORY, MARGIN, TILE
 BYTES_PER_PIXEL = {2: 2300, 4: 2700, 8: 5400}
 # In tiles only a tile has features. Per pixel of the whole: what a step of L-BFGS remembers, two images of three
 # float32 each, and the image, its gradient, what L-BFGS makes of them, and the content's features at block4_conv2.
-REMEMBERED_BYTES, IMAGE_BYTES = 24, 320
+REMEMBERED_BYTES, IMAGE_BYTES = 24, 240
 LEAST_HISTORY = 3
 # With what it sees around its own, a tile of 256 pixels computes twice its area, a smaller one more. Where memory is
 # that short, L-BFGS rather remembers less.
