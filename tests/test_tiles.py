@@ -95,6 +95,18 @@ def test_a_run_in_tiles_is_the_run_of_the_whole_picture(vgg16):
     np.testing.assert_allclose(tiled_history.history["total_loss"], history.history["total_loss"], rtol=1e-4)
 
 
+def test_tiles_of_every_size_and_place_share_what_is_compiled(extract, monkeypatch):
+    """A function of its own for each kind of tile would hold turned kernels of its own: 40 MB each."""
+    compiled, call = [], FeatureExtractor.__call__
+    monkeypatch.setattr(FeatureExtractor, "__call__", lambda self, image: compiled.append(image) or call(self, image))
+    content, image = load_image("summer_palace", 250), noise_image(167, 250, seed=3)
+    evaluate = tiled_gradient(extract, content, [Style(load_image("great_wave", 203))], Recipe(), 64)
+    evaluate(image)
+    kinds = {tuple(strip.seen.stop - strip.seen.start for strip in tile) for tile in tiles_of(167, 250, 64, extract)}
+    assert len(kinds) >= 4
+    assert len(compiled) == 4  # the painting's sums, the photo's features, the image's sums and their gradient
+
+
 def test_where_memory_allows_the_picture_is_whole(extract, monkeypatch):
     free(monkeypatch, 2)
     assert plan_memory(683, 1024, extract, "auto") == WHOLE
