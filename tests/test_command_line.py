@@ -665,12 +665,12 @@ def test_a_home_folder_is_found_in_options(tmp_path, monkeypatch):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the address space cannot be limited")
 def test_a_limit_of_the_address_space_is_answered_in_one_sentence(tmp_path):
-    arguments = f'cat poppies -o "{tmp_path / "out.png"}" --size 4000'
+    arguments = f'cat poppies -o "{tmp_path / "out.png"}" --size 6000'
     script = f'ulimit -v 5000000; exec "{sys.executable}" -m nst_keras {arguments}'
     run = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=120)
     assert run.returncode == 2
     assert re.fullmatch(
-        r"nst-keras: 4000×2661 pixels need about 29\.0 GB of memory, and \d\.\d GB are free: too little even for the "
+        r"nst-keras: 6000×3992 pixels need about 65\.1 GB of memory, and \d\.\d GB are free: too little even for the "
         r"smallest tiles\. size=\d+ would fit\.\n",
         run.stderr,
     )
