@@ -670,7 +670,7 @@ def test_a_limit_of_the_address_space_is_answered_in_one_sentence(tmp_path):
     run = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=120)
     assert run.returncode == 2
     assert re.fullmatch(
-        r"nst-keras: 6000×3992 pixels need about 65\.1 GB of memory, and \d\.\d GB are free: too little even for the "
+        r"nst-keras: 6000×3991 pixels need about 65\.1 GB of memory, and \d\.\d GB are free: too little even for the "
         r"smallest tiles\. size=\d+ would fit\.\n",
         run.stderr,
     )
