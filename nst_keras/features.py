@@ -104,13 +104,18 @@ class FrozenConv2D(keras.layers.Conv2D):
     channels exchanged. TensorFlow's own way there takes up to twice as long on a processor; the result is the same.
     """
 
+    turned = None
+
     def convolution_op(self, inputs, kernel):
         kernel = tf.convert_to_tensor(kernel)
 
         def gradient(upstream):
             with tf.init_scope():  # once for every tf.function, not in each of its runs
                 turned = tf.transpose(tf.reverse(self.kernel, (0, 1)), (0, 1, 3, 2))
-            return _convolve(upstream, tf.cast(turned, upstream.dtype))
+                # TensorFlow never forgets a function with a gradient of ours: they all share one tensor.
+                if self.turned is None or not tf.reduce_all(self.turned == turned):
+                    self.turned = turned
+            return _convolve(upstream, tf.cast(self.turned, upstream.dtype))
 
         return tf.custom_gradient(lambda inputs: (_convolve(inputs, kernel), gradient))(inputs)
 

@@ -5,7 +5,7 @@ import pytest
 
 from nst_keras import FeatureExtractor, load_image, load_vgg16
 from nst_keras._tensorflow import keras, tf
-from nst_keras.features import BUNDLED_WEIGHTS, FrozenMaxPooling2D
+from nst_keras.features import BUNDLED_WEIGHTS, FrozenConv2D, FrozenMaxPooling2D
 
 
 def test_shapes_of_the_article(vgg16):
@@ -115,6 +115,31 @@ def test_gradients_of_a_function_that_takes_any_size(vgg16):
         image = load_image("cat", size=24)[:, : shape[0], : shape[1]]
         expected, _ = gradient_and_curvature(extract, image, image)
         np.testing.assert_allclose(gradient(image), expected, rtol=1e-3, atol=1e-5 * np.abs(expected).max())
+
+
+def test_functions_share_the_turned_kernels_until_the_weights_change():
+    """Each would hold 40 MB of VGG16's, and TensorFlow never forgets a function with a gradient of our own."""
+    inputs = np.random.default_rng(0).normal(size=(1, 6, 7, 2)).astype(np.float32)
+    ours, plain = FrozenConv2D(3, 3, padding="same"), keras.layers.Conv2D(3, 3, padding="same")
+
+    def gradient(layer):
+        @tf.function
+        def of(inputs):
+            with tf.GradientTape() as tape:
+                tape.watch(inputs)
+                loss = tf.reduce_sum(layer(inputs) ** 2)
+            return tape.gradient(loss, inputs)
+
+        return of(tf.constant(inputs))
+
+    ours(inputs), plain(inputs)
+    for seed in (1, 2):
+        weights = [np.random.default_rng(seed).normal(size=weight.shape) for weight in ours.get_weights()]
+        ours.set_weights(weights), plain.set_weights(weights)
+        np.testing.assert_allclose(gradient(ours), gradient(plain), rtol=1e-4, atol=1e-4)
+        turned = ours.turned
+        gradient(ours)
+        assert ours.turned is turned
 
 
 def test_the_gradient_of_pooling_by_hand():
