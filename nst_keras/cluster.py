@@ -4,6 +4,7 @@ import logging
 from contextlib import contextmanager, suppress
 
 from nst_keras.pictures import without_warnings
+from nst_keras.ranges import named
 
 SAME_EVERYWHERE = "nst-keras", "tensorflow", "keras", "numpy", "distributed", "python"
 PATIENCE = 10  # seconds in which a scheduler must answer, and have a worker
@@ -37,6 +38,11 @@ def executor_at(address):
         except (OSError, ValueError) as error:
             raise ConnectionError(
                 f"No Dask scheduler answers at {address!r}; start one there, or check the address: tcp://host:8786."
+            ) from error
+        except Exception as error:  # another version of Dask, or a transport that isn't set up, has its own
+            raise ConnectionError(
+                f"The scheduler at {address!r} can't be used from here ({named(error)}). It must be of the same "
+                "version of Dask as here, and its address like tcp://host:8786."
             ) from error
         with client:
             with suppress(TimeoutError):  # they may have been started just now

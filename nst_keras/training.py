@@ -125,7 +125,7 @@ def transfer_style(
             stopped = "interrupted"
         except StopTransfer:
             stopped = "callback"
-        except (NotFinite, WorkersLost, tf.errors.ResourceExhaustedError) as error:
+        except (NotFinite, WorkersLost, MemoryError, tf.errors.ResourceExhaustedError) as error:
             stopped, trouble, advice = _trouble(error)
     if trouble:  # said when the progress bar is closed
         if not records:

@@ -540,10 +540,17 @@ def test_what_cannot_be_called_is_answered_before_the_run(callbacks, says, conte
 
 
 @pytest.mark.parametrize("after", [0, 2])
-def test_memory_that_runs_out_on_the_way_keeps_the_picture(vgg16, content, style, monkeypatch, after):
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor with shape[1,64,9,9]"),
+        MemoryError("Unable to allocate 15.3 MiB for an array"),  # NumPy's
+    ],
+)
+def test_memory_that_runs_out_on_the_way_keeps_the_picture(vgg16, content, style, monkeypatch, after, trouble):
     def exhausted(optimizer, evaluate, image, steps, steps_before=0, history=10):
         yield from itertools.islice(steps_of(optimizer, evaluate, image, steps), after)
-        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor with shape[1,64,9,9]")
+        raise trouble
 
     steps_of = training.steps_of
     monkeypatch.setattr(training, "steps_of", exhausted)

@@ -320,6 +320,22 @@ def test_an_address_that_takes_the_call_and_says_nothing_is_named(monkeypatch):
         assert refusal(address, ConnectionError).startswith(f"No Dask scheduler answers at {address!r};")
 
 
+def test_a_transport_that_is_not_set_up_and_a_dask_that_speaks_otherwise_are_answered_in_one_sentence(monkeypatch):
+    says = "The scheduler at 'tls://127.0.0.1:9' can't be used from here (TypeError: "
+    assert refusal("tls://127.0.0.1:9", ConnectionError).startswith(says)
+
+    def other_version(address, **options):
+        raise TypeError("Scheduler.identity() got an unexpected keyword argument 'n_workers'")
+
+    monkeypatch.setattr("nst_keras.cluster._greet", greeted)
+    monkeypatch.setattr("dask.distributed.Client", other_version)
+    assert "unexpected keyword argument 'n_workers'). It must be" in refusal("tcp://127.0.0.1:9", ConnectionError)
+
+
+async def greeted(connect, address):
+    pass
+
+
 def test_where_an_event_loop_runs_as_in_a_notebook_a_scheduler_is_asked_all_the_same():
     async def ask():
         return refusal("tcp://127.0.0.1:9", ConnectionError)
