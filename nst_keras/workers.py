@@ -79,7 +79,6 @@ def _passes(setup):
     return tile_passes(_extractor(*setup), setup.content_layers, setup.style_layers)
 
 
-@functools.lru_cache(maxsize=1)
 def _extractor(weights, pooling, dtype_policy, floatx, fingerprint, content_layers, style_layers):
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(dtype_policy)

@@ -64,7 +64,6 @@ class Broken(Far):
 
 @pytest.fixture(autouse=True)
 def _nothing_loaded():
-    workers._extractor.cache_clear()
     workers._passes.cache_clear()
 
 
