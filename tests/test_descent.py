@@ -104,7 +104,7 @@ def test_smoothing_is_that_of_scipy():
 
 
 def test_large_images_are_smoothed_in_strips_as_in_one_piece(monkeypatch):
-    gradient = tf.constant(np.random.default_rng(0).normal(size=(1, 50, 73, 3)))
+    gradient = tf.constant(np.random.default_rng(0).normal(size=(1, 50, 140, 3)))
     whole = smoothed(gradient)
     monkeypatch.setattr("nst_keras.descent.STRIP", 44)  # of which 8 rows are its own
     np.testing.assert_allclose(smoothed(gradient), whole, rtol=0, atol=2e-9)  # what is 6 σ away counts 1e-9
@@ -157,6 +157,18 @@ def test_lbfgs_forgets_what_is_older_than_ten_steps(monkeypatch):
     root = random.normal(size=(12, 12))
     list(lbfgs(quadratic((root @ root.T + np.eye(12)).astype(np.float32), np.float32(0.4)), noise_image(2, 2), 14))
     assert remembered[:12] == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 10]
+
+
+def test_lbfgs_remembers_no_step_over_which_the_loss_curves_downwards():
+    """It would take the way up for the way down."""
+    seen = []
+
+    def evaluate(image):
+        seen.append(float(image[0, 0, 0, 0]))
+        return {"total_loss": -((seen[-1] - 0.5) ** 2)}, -2 * (image - 0.5)
+
+    assert len(list(lbfgs(evaluate, tf.fill((1, 1, 1, 1), 0.6), 3))) == 3
+    np.testing.assert_allclose(seen, [0.6, 0.62, 0.64, 0.66], rtol=1e-5)
 
 
 def test_lbfgs_ends_where_no_step_is_downhill():
@@ -227,6 +239,14 @@ def test_any_optimizer_works_and_its_schedule_goes_on_over_the_stages(optimizer,
         np.testing.assert_allclose(pixel_after(optimizer, 3), sgd_by_hand(first), rtol=1e-5)
         np.testing.assert_allclose(pixel_after(optimizer, 3, steps_before=3), sgd_by_hand(second), rtol=1e-5)
     assert [str(warning.message) for warning in recwarn] == []
+
+
+def test_an_optimizer_that_keras_can_copy_is_left_as_it_was():
+    for rate in (0.2, keras.optimizers.schedules.PolynomialDecay(0.2, 4, 0.0)):
+        optimizer = keras.optimizers.SGD(rate)
+        pixel_after(optimizer, 3, steps_before=1)
+        assert (optimizer.built, int(optimizer.iterations)) == (False, 0)
+        assert float(optimizer.learning_rate) == pytest.approx(0.2)
 
 
 def test_the_moments_of_adam_begin_anew_with_every_size_and_their_bias_is_corrected():
