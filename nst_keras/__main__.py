@@ -70,7 +70,10 @@ def paint_one(options, recipe):
     with StoppedBySignals() as stop, executor_at(options.workers) as workers:
         from nst_keras import load_vgg16  # takes seconds
 
-        history = stylise(job, options, load_vgg16(options.weights, options.pooling), workers, stop)
+        with warnings.catch_warnings(record=True) as caught:
+            history = stylise(job, options, load_vgg16(options.weights, options.pooling), workers, stop)
+        for warning in caught:
+            say(sentence_of(warning.message))
         for path in filter(None, (output, options.gif)):
             say(f"Saved {path}", sys.stdout)
         if job.checkpoint.path.exists():
@@ -114,9 +117,10 @@ class Report:
     """What came of several photos: how many pictures were saved, the exit status, and what is said at the end."""
 
     def __init__(self):
-        self.saved, self.status, self.notes = 0, 0, []
+        self.saved, self.lost, self.status, self.notes = 0, 0, 0, []
 
     def failed(self, photo, error):
+        self.lost += 1
         self.status = max(self.status, STATUS["failed"])
         self.notes.append(sentence_of(error, photo))
 
@@ -131,7 +135,8 @@ class Report:
 
     def say(self, folder):
         if self.saved:
-            say(f"Saved {self.saved} picture{'s' * (self.saved > 1)} in {folder}", sys.stdout)
+            but = f"; {self.lost} failed" if self.lost else ""
+            say(f"Saved {self.saved} picture{'s' * (self.saved > 1)} in {folder}{but}", sys.stdout)
         for note in self.notes:
             say(note)
 

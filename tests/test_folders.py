@@ -125,7 +125,7 @@ def test_a_photo_that_fails_stops_nothing_and_is_named(photos, monkeypatch, caps
     no_memory_for_squares(monkeypatch)
     assert main(["photos", "-s", "poppies", "-o", "out", *SMALL]) == 1
     shown = capsys.readouterr()
-    assert shown.out == "Saved 1 picture in out\n"
+    assert shown.out == "Saved 1 picture in out; 3 failed\n"
     assert names_in("out") == ["a.png"]
     photos = Path("photos")
     reasons = shown.err.splitlines()[-3:]
@@ -146,6 +146,16 @@ def test_a_run_that_diverges_is_named_and_its_picture_is_kept(photos, monkeypatc
     assert names_in("out") == ["a.png", "b.png", "c.png"]
     photo = Path("photos", "a.png")
     assert capsys.readouterr().err.splitlines()[-1] == (f"nst-keras: {photo}: The total loss became inf after step 2.")
+
+
+def test_a_single_run_that_diverges_says_so_in_a_sentence(tmp_path, monkeypatch, capsys):
+    def transfer_style(content, *arguments, **options):
+        warnings.warn("The total loss became inf after step 2.", stacklevel=2)
+        return load_image(content), SimpleNamespace(params={"stopped": "diverged"}, epoch=[1, 2])
+
+    monkeypatch.setattr(training, "transfer_style", transfer_style)
+    assert main(["cat", "poppies", "-o", str(tmp_path / "out.png"), *SMALL]) == 1
+    assert capsys.readouterr().err == "nst-keras: The total loss became inf after step 2.\n"
 
 
 def test_ctrl_c_stops_the_whole_and_resume_goes_on(photos, monkeypatch, capsys):
@@ -248,7 +258,7 @@ def test_photos_that_fail_at_a_worker_stop_nothing_and_are_named(photos, monkeyp
     assert main(["photos", "-s", "poppies", "-o", "out", "--workers", "tcp://a:1", *SMALL]) == 1
     assert names_in("out") == ["a.png", "d.png"]
     shown = capsys.readouterr()
-    assert shown.out == "Saved 2 pictures in out\n"
+    assert shown.out == "Saved 2 pictures in out; 3 failed\n"
     photos, reasons = Path("photos"), shown.err.splitlines()[-3:]
     assert reasons[0].startswith(f"nst-keras: {photos / '0.jpg'} is not an image that Pillow can read;")
     gave_up = "The workers or their scheduler gave up (RuntimeError: four workers died)."
