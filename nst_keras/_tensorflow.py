@@ -5,6 +5,7 @@ In a notebook they would become outputs, on the command line they would bury the
 Nothing is computed here: the first operation fixes TensorFlow's threads and devices, which is the caller's choice.
 """
 
+import functools
 import os
 import sys
 import tempfile
@@ -54,9 +55,23 @@ def call_at_any_size(function, *inputs):
 
     def kind(tensor):
         is_map = tensor.shape.rank == 4
-        return tf.TensorSpec((1, None, None, tensor.shape[-1]) if is_map else tensor.shape, tensor.dtype)
+        return tf.TensorSpec((tensor.shape[0], None, None, tensor.shape[-1]) if is_map else tensor.shape, tensor.dtype)
 
     return function.get_concrete_function(*tf.nest.map_structure(kind, inputs))(*inputs)
+
+
+def compiled_once(function):
+    """The function; where it becomes part of a `tf.function`, it's compiled by itself, once.
+
+    For a function with a gradient of ours: TensorFlow never forgets it, nor the graph that it's compiled in.
+    """
+    compiled = tf.function(function, autograph=False)
+
+    @functools.wraps(function)
+    def call(*inputs):
+        return function(*inputs) if tf.executing_eagerly() else call_at_any_size(compiled, *inputs)
+
+    return call
 
 
 def check_eager():

@@ -1,12 +1,13 @@
 """VGG16 as a feature extractor: the only place that knows the network, BGR and the ImageNet means."""
 
+import functools
 import hashlib
 import os
 from pathlib import Path
 
 import numpy as np
 
-from nst_keras._tensorflow import check_eager, keras, tf
+from nst_keras._tensorflow import check_eager, compiled_once, keras, tf
 from nst_keras.pictures import DATA, without_warnings
 from nst_keras.recipe import check_layers, smallest_side
 
@@ -83,6 +84,17 @@ def load_vgg16(weights="bundled", pooling="max"):
     return vgg16
 
 
+def vgg16_once(weights="bundled", pooling="max"):
+    """What `load_vgg16` gives; nobody changes it, so the next run in this process need not load it again."""
+    settings = keras.config.floatx(), keras.config.dtype_policy().name, keras.config.image_data_format()
+    return _loaded_with(settings, weights, pooling)
+
+
+@functools.lru_cache(maxsize=1)
+def _loaded_with(keras_settings, weights, pooling):
+    return load_vgg16(weights, pooling)
+
+
 def _no_weights(path):
     return f"{path} does not hold the weights of VGG16 without its top as Keras saves them"
 
@@ -108,16 +120,32 @@ class FrozenConv2D(keras.layers.Conv2D):
 
     def convolution_op(self, inputs, kernel):
         kernel = tf.convert_to_tensor(kernel)
+        if tf.executing_eagerly():
+            return _convolution(inputs, kernel)
+        with tf.init_scope():  # once for every tf.function, not in each of its runs
+            turned = _turned(self.kernel)
+            if self.turned is None or not tf.reduce_all(self.turned == turned):
+                self.turned = turned  # all functions share it
+        return _convolution(inputs, kernel, self.turned)
 
-        def gradient(upstream):
-            with tf.init_scope():  # once for every tf.function, not in each of its runs
-                turned = tf.transpose(tf.reverse(self.kernel, (0, 1)), (0, 1, 3, 2))
-                # TensorFlow never forgets a function with a gradient of ours: they all share one tensor.
-                if self.turned is None or not tf.reduce_all(self.turned == turned):
-                    self.turned = turned
-            return _convolve(upstream, tf.cast(self.turned, upstream.dtype))
 
-        return tf.custom_gradient(lambda inputs: (_convolve(inputs, kernel), gradient))(inputs)
+@compiled_once
+@tf.custom_gradient
+def _convolution(inputs, kernel, *turned):
+    def gradient(upstream):
+        (backwards,) = turned or (_turned(kernel),)
+        no_more = [None for _ in (kernel, *turned)]  # the kernels stay as they are
+        return _convolve(upstream, tf.cast(backwards, upstream.dtype)), *no_more
+
+    return _convolve(inputs, kernel), gradient
+
+
+def _turned(kernel):
+    return tf.transpose(tf.reverse(kernel, (0, 1)), (0, 1, 3, 2))
+
+
+def _convolve(inputs, kernel):
+    return tf.nn.conv2d(inputs, kernel, strides=1, padding="SAME")
 
 
 class FrozenMaxPooling2D(keras.layers.MaxPooling2D):
@@ -127,28 +155,26 @@ class FrozenMaxPooling2D(keras.layers.MaxPooling2D):
     """
 
     def call(self, inputs):
-        @tf.custom_gradient
-        def pool(inputs):
-            largest = super(FrozenMaxPooling2D, self).call(inputs)
-
-            def gradient(upstream):
-                _, height, width, channels = tf.unstack(tf.shape(largest))
-                even = inputs[:, : 2 * height, : 2 * width]  # a last odd row or column is in no pool
-                fours = tf.reshape(even, (-1, 2, width, 2, channels))
-                is_largest = fours == tf.reshape(largest, (-1, 1, width, 1, channels))
-                share = tf.nn.avg_pool2d(tf.reshape(tf.cast(is_largest, upstream.dtype), tf.shape(even)), 2, 2, "VALID")
-                each = tf.reshape(upstream / (4 * share), (-1, 1, width, 1, channels))
-                passed_on = tf.reshape(tf.where(is_largest, each, 0), tf.shape(even))
-                odd = tf.shape(inputs) - tf.shape(even)
-                return tf.pad(passed_on, tf.stack([tf.zeros_like(odd), odd], axis=1))
-
-            return largest, gradient
-
-        return pool(inputs)
+        return _pooling(inputs)
 
 
-def _convolve(inputs, kernel):
-    return tf.nn.conv2d(inputs, kernel, strides=1, padding="SAME")
+@compiled_once
+@tf.custom_gradient
+def _pooling(inputs):
+    largest = tf.nn.max_pool2d(inputs, 2, 2, "VALID")
+
+    def gradient(upstream):
+        _, height, width, channels = tf.unstack(tf.shape(largest))
+        even = inputs[:, : 2 * height, : 2 * width]  # a last odd row or column is in no pool
+        fours = tf.reshape(even, (-1, 2, width, 2, channels))
+        is_largest = fours == tf.reshape(largest, (-1, 1, width, 1, channels))
+        share = tf.nn.avg_pool2d(tf.reshape(tf.cast(is_largest, upstream.dtype), tf.shape(even)), 2, 2, "VALID")
+        each = tf.reshape(upstream / (4 * share), (-1, 1, width, 1, channels))
+        passed_on = tf.reshape(tf.where(is_largest, each, 0), tf.shape(even))
+        odd = tf.shape(inputs) - tf.shape(even)
+        return tf.pad(passed_on, tf.stack([tf.zeros_like(odd), odd], axis=1))
+
+    return largest, gradient
 
 
 def _frozen(vgg16, pooling):
@@ -190,7 +216,7 @@ class FeatureExtractor:
     def __init__(self, layers, vgg16=None):
         check_eager()
         self.layers = (layers,) if isinstance(layers, str) else tuple(layers)
-        vgg16 = load_vgg16() if vgg16 is None else vgg16
+        vgg16 = vgg16_once() if vgg16 is None else vgg16
         if not isinstance(vgg16, keras.Model):
             raise ValueError(f"vgg16 is a model from load_vgg16, not {vgg16!r}.")
         names = [layer.name for layer in vgg16.layers[1:]]

@@ -140,19 +140,13 @@ def stylise(job, options, vgg16, workers, stop, verbose=1):
 
 def paint_for(job, options):
     """A task for a worker: transfer the style; return the image as an array, what stopped the run, and warnings."""
+    from nst_keras.features import vgg16_once
+
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         image, history = _transfer(job, options, vgg16_once(options.weights, options.pooling), verbose=0)
     warned = [str(warning.message) for warning in caught if warning.category is UserWarning]
     return image.numpy(), history.params["stopped"], warned
-
-
-@functools.lru_cache(maxsize=1)
-def vgg16_once(weights="bundled", pooling="max"):
-    """What `load_vgg16` gives; it is never changed, so the next run in this process need not load it again."""
-    from nst_keras import load_vgg16
-
-    return load_vgg16(weights, pooling)
 
 
 def _transfer(job, options, vgg16, **how):

@@ -6,7 +6,7 @@ Features have the shape (1, height, width, channels). The letters are those of G
 and M = height × width the number of positions.
 """
 
-from nst_keras._tensorflow import tf
+from nst_keras._tensorflow import compiled_once, tf
 
 LEAST_POSITIONS = 1e-6
 
@@ -41,15 +41,22 @@ def gram_matrix(features, mask=None):
                [2. , 4. ]])
     """
     features = _as_features(features, "features")
+    masks = () if mask is None else (tf.cast(mask, features.dtype),)
+    return _products(features, *masks)
 
-    @tf.custom_gradient
-    def products(by_position):
-        # The gradient is m F (D + Dᵀ): one more product, where TensorFlow's own takes two.
-        masked = by_position if mask is None else by_position * tf.reshape(tf.cast(mask, features.dtype), (-1, 1))
-        gram = tf.matmul(by_position, masked, transpose_a=True)
-        return gram, lambda slope: tf.matmul(masked, slope + tf.linalg.matrix_transpose(slope))
 
-    return products(tf.reshape(features, (-1, features.shape[-1])))
+@compiled_once
+@tf.custom_gradient
+def _products(features, *mask):
+    by_position = tf.reshape(features, (-1, features.shape[-1]))
+    masked = by_position * tf.reshape(*mask, (-1, 1)) if mask else by_position
+
+    def gradient(slope):
+        # m F (D + Dᵀ): one more product, where TensorFlow's own takes two.
+        upstream = tf.matmul(masked, slope + tf.linalg.matrix_transpose(slope))
+        return tf.reshape(upstream, tf.shape(features)), *(None for _ in mask)
+
+    return tf.matmul(by_position, masked, transpose_a=True), gradient
 
 
 def content_loss(generated, content):

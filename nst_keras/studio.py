@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from nst_keras.brush import Brush
 from nst_keras.files import Uploads, code, curves, gif, jpeg, link, png, seen, title
-from nst_keras.jobs import film_into, vgg16_once
+from nst_keras.jobs import film_into
 from nst_keras.parts import Choosers, button, row, text, wide
 from nst_keras.pictures import BUNDLED, fitted_shape, open_picture, pixels_of, shape_of
 from nst_keras.progress import work
@@ -274,7 +274,6 @@ class Studio:
                 recipe=replace(turned, init=start),
                 initial_step=done,
                 callbacks=self.watch(settings, remaining_stages(plan, done), new=not at_hand),
-                vgg16=vgg16_once(),
                 verbose=0,
             )
             turned, at_hand = replace(turned, style_weight=self.style_weight()), self.latest

@@ -5,15 +5,14 @@ import sys
 
 import psutil
 
-from nst_keras import load_vgg16, transfer_style
+from nst_keras import transfer_style
 
 RUNS, WARM_UP, GROWTH = int(os.environ.get("SOAK_RUNS", "100")), 10, 1.10
 
-vgg16 = load_vgg16()
 process = psutil.Process()
 megabytes = []
 for run in range(RUNS):
-    transfer_style("cat", "poppies", size=64, steps=3, seed=run, vgg16=vgg16, verbose=0)
+    transfer_style("cat", "poppies", size=64, steps=3, seed=run, verbose=0)
     megabytes.append(process.memory_info().rss / 1e6)
     if (run + 1) % 10 == 0:
         print(f"{run + 1} pictures: {megabytes[-1]:.0f} MB", flush=True)

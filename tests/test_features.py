@@ -1,9 +1,11 @@
+import gc
 import warnings
+import weakref
 
 import numpy as np
 import pytest
 
-from nst_keras import FeatureExtractor, load_image, load_vgg16
+from nst_keras import FeatureExtractor, gram_matrix, load_image, load_vgg16
 from nst_keras._tensorflow import keras, tf
 from nst_keras.features import BUNDLED_WEIGHTS, FrozenConv2D, FrozenMaxPooling2D
 
@@ -117,29 +119,41 @@ def test_gradients_of_a_function_that_takes_any_size(vgg16):
         np.testing.assert_allclose(gradient(image), expected, rtol=1e-3, atol=1e-5 * np.abs(expected).max())
 
 
+def gradient_of_squares(layer, inputs):
+    """Compiled anew at each call."""
+
+    @tf.function
+    def gradient(inputs):
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            loss = tf.reduce_sum(layer(inputs) ** 2)
+        return tape.gradient(loss, inputs)
+
+    return gradient(inputs), weakref.ref(gradient.get_concrete_function(inputs).graph)
+
+
 def test_functions_share_the_turned_kernels_until_the_weights_change():
-    """Each would hold 40 MB of VGG16's, and TensorFlow never forgets a function with a gradient of our own."""
-    inputs = np.random.default_rng(0).normal(size=(1, 6, 7, 2)).astype(np.float32)
+    inputs = tf.constant(np.random.default_rng(0).normal(size=(1, 6, 7, 2)).astype(np.float32))
     ours, plain = FrozenConv2D(3, 3, padding="same"), keras.layers.Conv2D(3, 3, padding="same")
-
-    def gradient(layer):
-        @tf.function
-        def of(inputs):
-            with tf.GradientTape() as tape:
-                tape.watch(inputs)
-                loss = tf.reduce_sum(layer(inputs) ** 2)
-            return tape.gradient(loss, inputs)
-
-        return of(tf.constant(inputs))
-
     ours(inputs), plain(inputs)
     for seed in (1, 2):
         weights = [np.random.default_rng(seed).normal(size=weight.shape) for weight in ours.get_weights()]
         ours.set_weights(weights), plain.set_weights(weights)
-        np.testing.assert_allclose(gradient(ours), gradient(plain), rtol=1e-4, atol=1e-4)
+        expected, _ = gradient_of_squares(plain, inputs)
+        np.testing.assert_allclose(gradient_of_squares(ours, inputs)[0], expected, rtol=1e-4, atol=1e-4)
         turned = ours.turned
-        gradient(ours)
-        assert ours.turned is turned
+        gradient_of_squares(ours, inputs)
+        assert ours.turned is turned  # each function would hold 40 MB of VGG16's
+
+
+@pytest.mark.parametrize("make", [lambda: FrozenConv2D(3, 3, padding="same"), FrozenMaxPooling2D, lambda: gram_matrix])
+def test_a_graph_is_forgotten_with_its_function(make):
+    """TensorFlow never forgets a function with a gradient of its own, nor the graph that it is part of."""
+    part, inputs = make(), tf.random.stateless_normal((1, 6, 7, 2), seed=(1, 2))
+    part(inputs)
+    _, graph = gradient_of_squares(part, inputs)
+    gc.collect()
+    assert graph() is None
 
 
 def test_the_gradient_of_pooling_by_hand():
@@ -221,13 +235,29 @@ def test_damaged_bundled_weights_are_noticed(tmp_path, monkeypatch):
     ],
 )
 def test_settings_of_keras_that_spoil_the_losses_are_refused(setting, value, usual):
+    FeatureExtractor("block1_conv1")  # what is loaded already doesn't count
     change = getattr(keras.config, f"set_{setting}")
     change(value)
     try:
-        with pytest.raises(ValueError, match=rf"(set to {value}|channels first).*set_{setting}\('{usual}'\)"):
-            load_vgg16()
+        for load in (load_vgg16, lambda: FeatureExtractor("block1_conv1")):
+            with pytest.raises(ValueError, match=rf"(set to {value}|channels first).*set_{setting}\('{usual}'\)"):
+                load()
     finally:
         change(usual)
+
+
+def test_extractors_share_the_bundled_network(vgg16):
+    first, second = FeatureExtractor("block1_conv1"), FeatureExtractor("block3_conv1")
+    assert second.model.get_layer("block1_conv1") is first.model.get_layer("block1_conv1")
+    image = load_image("cat", size=24)
+    expected = FeatureExtractor("block3_conv1", vgg16)(image)["block3_conv1"]
+    np.testing.assert_array_equal(second(image)["block3_conv1"], expected)
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        assert FeatureExtractor("block1_conv1").dtype_policy == "mixed_bfloat16"
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert FeatureExtractor("block1_conv1").dtype_policy == "float32"
 
 
 def test_with_mixed_bfloat16_features_and_gradients_are_about_the_same(vgg16, vgg16_in_16_bits, content):
