@@ -159,13 +159,18 @@ def test_lbfgs_forgets_what_is_older_than_ten_steps(monkeypatch):
     assert remembered[:12] == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 10]
 
 
-def test_lbfgs_remembers_no_step_over_which_the_loss_curves_downwards():
-    """It would take the way up for the way down."""
+@pytest.mark.parametrize(
+    ("loss", "slope"),
+    [(lambda x: -((x - 0.5) ** 2), lambda x: -2 * (x - 0.5)), (lambda x: -x, lambda x: 0 * x - 1)],
+    ids=["curved downwards", "straight"],
+)
+def test_lbfgs_remembers_no_step_without_an_upward_curve(loss, slope):
+    """It would take the way up for the way down, or divide by 0."""
     seen = []
 
     def evaluate(image):
         seen.append(float(image[0, 0, 0, 0]))
-        return {"total_loss": -((seen[-1] - 0.5) ** 2)}, -2 * (image - 0.5)
+        return {"total_loss": loss(seen[-1])}, slope(image)
 
     assert len(list(lbfgs(evaluate, tf.fill((1, 1, 1, 1), 0.6), 3))) == 3
     np.testing.assert_allclose(seen, [0.6, 0.62, 0.64, 0.66], rtol=1e-5)
