@@ -2,6 +2,7 @@
 
 import builtins
 import functools
+import inspect
 import keyword
 import re
 from types import CodeType, SimpleNamespace
@@ -123,7 +124,8 @@ ENGLISH = {"mean", "positions", "square", "where"}  # and builtins like "sum": i
 
 def operations(function, seen=()):
     """Every name a function uses, and the functions of the package that it calls."""
-    code = getattr(getattr(function, "python_function", function), "__code__", None)
+    function = inspect.unwrap(getattr(function, "python_function", function))
+    code = getattr(function, "__code__", None)
     names, codes = {getattr(function, "__name__", "")}, [code] if code else []
     while codes:
         code = codes.pop()
