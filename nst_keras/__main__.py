@@ -70,10 +70,9 @@ def paint_one(options, recipe):
     with StoppedBySignals() as stop, executor_at(options.workers) as workers:
         from nst_keras import load_vgg16  # takes seconds
 
-        with warnings.catch_warnings(record=True) as caught:
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *where: say(sentence_of(message))
             history = stylise(job, options, load_vgg16(options.weights, options.pooling), workers, stop)
-        for warning in caught:
-            say(sentence_of(warning.message))
         for path in filter(None, (output, options.gif)):
             say(f"Saved {path}", sys.stdout)
         if job.checkpoint.path.exists():

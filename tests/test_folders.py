@@ -157,6 +157,14 @@ def test_a_single_run_that_diverges_says_so_in_a_sentence(tmp_path, monkeypatch,
     assert main(["cat", "poppies", "-o", str(tmp_path / "out.png"), *SMALL]) == 1
     assert capsys.readouterr().err == "nst-keras: The total loss became inf after step 2.\n"
 
+    def no_room(output, image):
+        raise OSError("There is no room.")
+
+    monkeypatch.setattr("nst_keras.jobs.save_somewhere", no_room)
+    assert main(["cat", "poppies", "-o", str(tmp_path / "other.png"), *SMALL]) == 2
+    says = ["nst-keras: The total loss became inf after step 2.", "nst-keras: There is no room."]
+    assert capsys.readouterr().err.splitlines() == says
+
 
 def test_ctrl_c_stops_the_whole_and_resume_goes_on(photos, monkeypatch, capsys):
     command = ["photos", "-s", "poppies", "-o", "out", *SMALL]
