@@ -51,7 +51,7 @@ if _backend != "tensorflow":
 
 
 def call_at_any_size(function, *inputs):
-    """Call a `tf.function` that is compiled once for images and maps, (1, height, width, channels), of every size."""
+    """Call a `tf.function` that is compiled once for images, maps and kernels, (…, h, w, channels), of every size."""
 
     def kind(tensor):
         is_map = tensor.shape.rank == 4

@@ -96,7 +96,7 @@ def test_a_run_in_tiles_is_the_run_of_the_whole_picture(vgg16):
 
 
 def test_tiles_of_every_size_and_place_share_what_is_compiled(extract, monkeypatch):
-    """A function of its own for each kind of tile would hold turned kernels of its own: 40 MB each."""
+    """Else each kind of tile would have functions of its own, compiled anew and kept in memory."""
     compiled, call = [], FeatureExtractor.__call__
     monkeypatch.setattr(FeatureExtractor, "__call__", lambda self, image: compiled.append(image) or call(self, image))
     content, image = load_image("summer_palace", 250), noise_image(167, 250, seed=3)
